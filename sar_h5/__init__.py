@@ -1,0 +1,81 @@
+"""Sentinel-1 patches for training: one HDF5 file per polarization, bit for bit the reference pipeline.
+
+Data flow through the modules in this order:
+
+- ``sources``: products, GeoTIFFs and shards become scenes.
+- ``survey``, ``quantiles``: one pass over all pixels gives exact bounds.
+- ``radiometry``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
+- ``tiling``, ``cutting``: scenes become patches.
+- ``compression``, ``writer``, ``pending``: patches become one file, under its final name only when complete.
+- ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each kind of source.
+- ``reader``, ``verification``, ``info``: what is in a file, and whether it is right.
+- ``symmetry``, ``dataset``: patches become augmented samples for PyTorch.
+
+``schema`` is the file format; every module that touches a file takes names from there.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sar_h5.version import VERSION
+
+if TYPE_CHECKING:
+    from sar_h5.conversion import convert as convert
+    from sar_h5.dataset import SARH5Dataset as SARH5Dataset
+    from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.radiometry import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
+    from sar_h5.radiometry import from_db as from_db
+    from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
+    from sar_h5.radiometry import preprocess_sar_complete as preprocess_sar_complete
+    from sar_h5.radiometry import to_db as to_db
+    from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
+    from sar_h5.sources.rasters import load_sar_image as load_sar_image
+    from sar_h5.verification import verify as verify
+
+__version__ = VERSION
+
+_HOMES = {
+    "SARH5Dataset": "sar_h5.dataset",
+    "SarH5Error": "sar_h5.errors",
+    "analyze_sar_statistics": "sar_h5.radiometry",
+    "compute_clip_bounds": "sar_h5.radiometry",
+    "convert": "sar_h5.conversion",
+    "find_all_sar_files": "sar_h5.sources.discovery",
+    "from_db": "sar_h5.radiometry",
+    "handle_invalid_values": "sar_h5.radiometry",
+    "load_sar_image": "sar_h5.sources.rasters",
+    "preprocess_sar_complete": "sar_h5.radiometry",
+    "to_db": "sar_h5.radiometry",
+    "verify": "sar_h5.verification",
+}
+"""Where each public name lives. Loaded on first use: reading for training needs no rasterio, converting needs no
+torch."""
+
+__all__ = [
+    "SARH5Dataset",
+    "SarH5Error",
+    "__version__",
+    "analyze_sar_statistics",
+    "compute_clip_bounds",
+    "convert",
+    "find_all_sar_files",
+    "from_db",
+    "handle_invalid_values",
+    "load_sar_image",
+    "preprocess_sar_complete",
+    "to_db",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

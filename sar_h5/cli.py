@@ -1,0 +1,65 @@
+"""The command line: which commands there are, and how errors reach the user. Each command lives in ``commands``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from sar_h5.errors import SarH5Error
+from sar_h5.version import VERSION
+
+COMMANDS = ("convert", "demo", "info", "verify")
+
+
+class CommandGroup(click.Group):
+    """Imports a command's module when it is called for, so that help is instant and converting needs no torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return a command by name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"sar_h5.commands.{cmd_name}").command
+        return command
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="sar-h5")
+def group() -> None:
+    r"""Sentinel-1 patches for training: one HDF5 file per polarization.
+
+    \b
+    A first look, on simulated products:   sar-h5 demo
+    From products or shards to files:      sar-h5 convert SOURCE... --out DIR
+    What a file holds:                     sar-h5 info DIR/vv.h5
+    Is it sound?                           sar-h5 verify DIR/vv.h5
+
+    Exit codes: 0 done; 1 done with problems, or refused, with the reason on standard error; 2 wrong usage.
+    """
+
+
+def main() -> None:
+    """Run the command line; errors of this package become one message and exit code 1."""
+    try:
+        group.main(prog_name="sar-h5", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _refuse("interrupted; unfinished results were removed, nothing half-made is left")
+    except BrokenPipeError:
+        # The reader of standard output has gone; Python would complain once more while flushing at exit.
+        sys.stdout = None
+        sys.exit(1)
+    except SarH5Error as error:
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> None:
+    click.echo(f"sar-h5: {message}", err=True)
+    sys.exit(1)

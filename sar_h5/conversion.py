@@ -1,0 +1,200 @@
+"""Sources to one HDF5 file per polarization: discover, survey, plan, write, commit."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from sar_h5.errors import BadSource, BadSourceError, OutputError
+from sar_h5.file_maker import FileMaker
+from sar_h5.job import Job, check_disk
+from sar_h5.pending import PendingFile
+from sar_h5.progress import Progress
+from sar_h5.raster_job import RasterJob
+from sar_h5.settings import BadSourcePolicy, ConvertSettings, ValidMeasure
+from sar_h5.shard_job import ShardJob
+from sar_h5.sources.discovery import Inventory, discover
+from sar_h5.summary import ConversionSummary
+
+Source = str | Path
+
+
+def convert(
+    sources: Source | Sequence[Source],
+    out: str | Path,
+    *,
+    patch_size: int | None = None,
+    stride: int | None = None,
+    min_valid: float | None = None,
+    valid_by: ValidMeasure = "range",
+    percentiles: tuple[float, float] = (1, 99),
+    vmin: float | None = None,
+    vmax: float | None = None,
+    bounds: str | Path | None = None,
+    polarization: str | Sequence[str] = (),
+    units: str = "auto",
+    encoding: str = "auto",
+    codec: str = "fast",
+    clevel: int | None = None,
+    shuffle: str | None = None,
+    layout: str = "patches",
+    overwrite: bool = False,
+    on_bad_source: BadSourcePolicy = "fail",
+    progress: bool | None = None,
+) -> ConversionSummary:
+    """Convert Sentinel-1 products, GeoTIFFs or ``.npy`` shards into one HDF5 file per polarization.
+
+    Values read back from the files equal the reference pipeline (rasters) or the shards, bit for bit. Memory stays
+    the same
+    whatever the size of the sources. Files appear under their final names, ``vv.h5`` and so on, only when all are
+    complete.
+
+    Args:
+        sources: one or more directories of products or shards, ``.SAFE`` directories, zipped ``.SAFE``, GeoTIFFs,
+            shards.
+        out: directory for the results; made where it does not exist.
+        patch_size: side of a patch in pixels; 256 for rasters. Shards keep theirs.
+        stride: distance of neighbouring patches in pixels; 128 for rasters.
+        min_valid: least valid fraction to keep a patch, in [0, 1]; 0.9 for rasters. Shards keep all patches unless
+            it is given.
+        valid_by: "range" counts pixels strictly inside (0.01, 0.99) after scaling, "pixels" those that hold data.
+        percentiles: of all valid pixels of all scenes, which give the bounds where none are given.
+        vmin: bound in dB that becomes 0; together with ``vmax``.
+        vmax: bound in dB that becomes 1.
+        bounds: file with the bounds: ``.npy`` or pickle of a dict with ``vmin`` and ``vmax``, an array of the two,
+            or JSON.
+        polarization: convert only these ("vv", "vh", "hh", "hv"); a single one is also given to files that tell none.
+        units: of float rasters: "linear", "db", or "auto" to tell them apart where there is no doubt.
+        encoding: "palette", "dn", "float32", or "auto" for palette where it fits, else float32.
+        codec: "fast", "small", or a Blosc compressor ("lz4", "zstd", ...).
+        clevel: compression level 0 to 9.
+        shuffle: "none", "byte" or "bit"; None chooses by size.
+        layout: "patches".
+        overwrite: whether existing files may be replaced.
+        on_bad_source: "fail" names every broken source and writes nothing; "skip" goes on without them.
+        progress: whether to show progress on standard error; None shows it on a terminal only.
+
+    Returns:
+        A summary with one entry per file.
+
+    Raises:
+        SettingError: where a setting cannot be honoured.
+        SourceError: where sources are missing or broken (:class:`BadSourceError` names each one).
+        BoundsError: where bounds are missing, contradictory, or leave no range.
+        RadiometryError: where the units of float rasters are in doubt.
+        OutputError: where results exist and may not be replaced, or cannot be written.
+    """
+    settings = ConvertSettings(
+        patch_size=patch_size,
+        stride=stride,
+        min_valid=min_valid,
+        valid_measure=valid_by,
+        percentiles=percentiles,
+        vmin=vmin,
+        vmax=vmax,
+        bounds_file=None if bounds is None else Path(bounds),
+        polarizations=(polarization,) if isinstance(polarization, str) else tuple(polarization),
+        units=units,
+        encoding=encoding,
+        codec=codec,
+        clevel=clevel,
+        shuffle=shuffle,
+        layout=layout,
+        overwrite=overwrite,
+        on_bad_source=on_bad_source,
+    )
+    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    return run_conversion(given, Path(out), settings, progress=progress)
+
+
+def run_conversion(
+    sources: Sequence[Source], out: Path, settings: ConvertSettings, *, progress: bool | None = None
+) -> ConversionSummary:
+    """Convert sources as the settings say; see :func:`convert` for results and errors."""
+    with_bounds = settings.given_bounds is None and settings.bounds_file is None
+    inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
+    jobs = _make_jobs(inventory, settings)
+    _stop_at_broken(inventory, jobs, settings)
+    with ExitStack() as stack:
+        directory = stack.enter_context(_output_directory(out))
+        paths = [directory / f"{job.polarization}.h5" for job in jobs]
+        outputs = [stack.enter_context(PendingFile(path, overwrite=settings.overwrite)) for path in paths]
+        bar = stack.enter_context(Progress(progress))
+        command = _describe_command(sources, settings)
+        makers = [FileMaker(job, output, settings, command, bar) for job, output in zip(jobs, outputs, strict=True)]
+        for maker in makers:
+            maker.survey()
+        _stop_at_broken(inventory, jobs, settings)
+        makers = [maker for maker in makers if maker.job.scenes]
+        for maker in makers:
+            maker.plan()
+        check_disk(directory, sum(maker.estimated_nbytes for maker in makers))
+        for maker in makers:
+            if _fatal(inventory, jobs, settings):
+                maker.check()
+            else:
+                maker.write(inventory.broken)
+        _stop_at_broken(inventory, jobs, settings)
+        for output in [maker.output for maker in makers]:
+            output.commit()
+    files = tuple(maker.summarize(inventory.broken, inventory.notes) for maker in makers)
+    return ConversionSummary(files, tuple(_all_broken(inventory, jobs)))
+
+
+def _make_jobs(inventory: Inventory, settings: ConvertSettings) -> list[Job[Any]]:
+    jobs: list[Job[Any]] = []
+    for polarization in inventory.polarizations:
+        if inventory.rasters.get(polarization):
+            jobs.append(RasterJob(polarization, inventory.rasters[polarization], settings))
+        elif inventory.shards.get(polarization):
+            bounds = inventory.bounds.get(polarization)
+            jobs.append(ShardJob(polarization, inventory.shards[polarization], bounds, inventory.stride, settings))
+    return jobs
+
+
+def _all_broken(inventory: Inventory, jobs: Sequence[Job[Any]]) -> list[BadSource]:
+    return [*inventory.broken, *(source for job in jobs for source in job.broken)]
+
+
+def _fatal(inventory: Inventory, jobs: Sequence[Job[Any]], settings: ConvertSettings) -> bool:
+    """Whether broken sources stop the run: any, or, where they are skipped, so many that nothing is left."""
+    nothing_left = not any(job.scenes for job in jobs)
+    return bool(_all_broken(inventory, jobs)) and (settings.on_bad_source == "fail" or nothing_left)
+
+
+def _stop_at_broken(inventory: Inventory, jobs: Sequence[Job[Any]], settings: ConvertSettings) -> None:
+    if _fatal(inventory, jobs, settings):
+        raise BadSourceError(_all_broken(inventory, jobs))
+
+
+def _describe_command(sources: Sequence[Source], settings: ConvertSettings) -> str:
+    """Write the run down for the file's history."""
+    changed = [
+        f"{field.name}={getattr(settings, field.name)}"
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != field.default
+    ]
+    options = f" with {', '.join(changed)}" if changed else ""
+    return f"convert {' '.join(str(source) for source in sources)}{options}"
+
+
+@contextlib.contextmanager
+def _output_directory(path: Path) -> Iterator[Path]:
+    """Make a directory; take away again, if nothing came of it, whatever was made."""
+    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: expected a directory to write to, cannot make it: {error.strerror or error}"
+        ) from error
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # not empty, so something came of it
+            for made in missing:
+                made.rmdir()

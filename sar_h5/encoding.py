@@ -1,0 +1,138 @@
+"""Source pixels to what is stored: one encoder per kind of source, each exact or refusing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.cutting import Band, Stored
+from sar_h5.palette import INVALID_CODE, Codes, Palette, PaletteEncoder, dn_palette
+from sar_h5.radiometry import Bounds, Floats, Mask, Units, is_inside, pixels_to_db, scale_all_dn, scale_db
+from sar_h5.schema import Encoding
+from sar_h5.settings import ValidMeasure
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How the values of a file are stored.
+
+    Attributes:
+        encoding: "palette", "dn" or "float32".
+        lut: float32 (K,), value of each code; None for float32.
+        invalid_code: the code of pixels without data, or None.
+        dtype: of ``/patches``.
+        from_dn: whether codes stand for digital numbers.
+        reason: why another encoding than asked for was taken, in words; empty where there is nothing to say.
+    """
+
+    encoding: Encoding
+    lut: Floats | None
+    invalid_code: int | None
+    dtype: np.dtype[np.generic]
+    from_dn: bool
+    reason: str = ""
+
+
+def palette_storage(palette: Palette, *, from_dn: bool) -> Storage:
+    """Describe storage by the codes of a palette."""
+    return Storage("palette", palette.lut, palette.invalid_code, palette.dtype, from_dn)
+
+
+def float_storage(reason: str = "") -> Storage:
+    """Describe storage of the float32 values themselves."""
+    return Storage("float32", None, None, np.dtype("<f4"), from_dn=False, reason=reason)
+
+
+class DnEncoder:
+    """Encodes digital numbers by tables of 65,536 entries.
+
+    Args:
+        encoding: "palette", "dn" or "float32".
+        bounds: the dB range.
+        measure: what counts as valid.
+    """
+
+    def __init__(self, encoding: Encoding, bounds: Bounds, measure: ValidMeasure) -> None:
+        values = scale_all_dn(bounds)
+        self._table: Codes | Floats
+        if encoding == "palette":
+            palette, self._table = dn_palette(bounds)
+            self.storage = palette_storage(palette, from_dn=True)
+        elif encoding == "dn":
+            self._table = np.arange(len(values), dtype=np.uint16)
+            self.storage = Storage("dn", values, INVALID_CODE, self._table.dtype, from_dn=True)
+        else:
+            self._table = values
+            self.storage = float_storage()
+        self._counted = is_inside(values) if measure == "range" else np.arange(len(values)) > 0
+
+    def encode(self, pixels: npt.NDArray[np.uint16], nodata: float | None) -> Band:
+        """Encode digital numbers (h, W); pixels of the declared ``nodata`` value become invalid (DN 0)."""
+        dn = mask_dn(pixels, nodata)
+        return Band(np.take(self._table, dn), np.take(self._counted, dn))
+
+
+def mask_dn(pixels: npt.NDArray[np.uint16], nodata: float | None) -> npt.NDArray[np.uint16]:
+    """Return digital numbers with the declared ``nodata`` value turned to 0, which means no data everywhere else."""
+    if nodata is None or nodata == 0 or not 0 < nodata < np.inf:
+        return pixels
+    return np.where(pixels == nodata, np.uint16(0), pixels)
+
+
+class FloatEncoder:
+    """Encodes float backscatter by the reference pipeline, into values or codes of a palette.
+
+    Args:
+        storage: as values, or by a palette with an invalid code that holds all values.
+        units: what the pixels are.
+        bounds: the dB range.
+        measure: what counts as valid.
+    """
+
+    def __init__(self, storage: Storage, units: Units, bounds: Bounds, measure: ValidMeasure) -> None:
+        self.storage = storage
+        self._units, self._bounds, self._measure = units, bounds, measure
+        self._palette = None if storage.lut is None else PaletteEncoder(Palette(storage.lut, storage.invalid_code))
+
+    def encode(self, pixels: npt.NDArray[np.floating], nodata: float | None) -> Band:
+        """Encode pixels (h, W); NaN, infinities and the declared ``nodata`` value become invalid (value 0)."""
+        db, invalid = pixels_to_db(pixels, self._units, nodata)
+        values = scale_db(db, self._bounds)
+        values[invalid] = 0
+        counted: Mask = is_inside(values) if self._measure == "range" else ~invalid
+        stored: Stored = values
+        if self._palette is not None:
+            stored = self._palette.encode(values)
+            stored[invalid] = INVALID_CODE
+        return Band(stored, counted)
+
+
+class ShardEncoder:
+    """Encodes values in [0, 1] that were scaled before.
+
+    Args:
+        storage: as values, or by a palette.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._palette = None if storage.lut is None else PaletteEncoder(Palette(storage.lut))
+
+    def encode(self, values: Floats, measure: ValidMeasure) -> tuple[Stored, npt.NDArray[np.float64]]:
+        """Encode patches.
+
+        Args:
+            values: float32 (n, P, P) in [0, 1].
+            measure: "range", or "pixels", where 0 counts as no data: scaled values do not tell it apart from clipped.
+
+        Returns:
+            What to store, (n, P, P), and the valid fraction of each patch, (n,).
+
+        Raises:
+            NotInPaletteError: where a value is not in the palette.
+        """
+        counted = is_inside(values) if measure == "range" else values > 0
+        stored: Stored = values if self._palette is None else self._palette.encode(values)
+        return stored, counted.mean(axis=(1, 2))

@@ -1,0 +1,110 @@
+"""The exception tree: one root, and each class also the nearest builtin.
+
+A message says what was expected, what was found, where, and what to do. The offending values are attributes, so that a
+program can act on them without reading the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class SarH5Error(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class SettingError(SarH5Error, ValueError):
+    """A setting, option or argument that cannot be honoured."""
+
+
+class BoundsError(SarH5Error, ValueError):
+    """Clip bounds that are missing, contradictory, or do not leave a range to scale to [0, 1]."""
+
+
+class RadiometryError(SarH5Error, ValueError):
+    """Pixels that cannot be turned into dB or [0, 1]: wrong dtype, nothing valid, or a unit that is in doubt."""
+
+
+class SourceError(SarH5Error, OSError):
+    """A source that cannot be found or read."""
+
+
+class PickleRefusedError(SourceError):
+    """Pickled metadata that asks for anything but plain data; nothing of it was run."""
+
+
+@dataclass(frozen=True)
+class BadSource:
+    """One input that cannot be used.
+
+    Attributes:
+        path: where it is, as the user would type it.
+        reason: what was expected and what was found.
+    """
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class BadSourceError(SourceError):
+    """One or more broken inputs, every one of them named.
+
+    Attributes:
+        sources: the broken inputs, in the order in which they were met.
+    """
+
+    def __init__(self, sources: Sequence[BadSource]) -> None:
+        self.sources = tuple(sources)
+        lines = "\n".join(f"  {source}" for source in self.sources)
+        count = "1 source is" if len(self.sources) == 1 else f"{len(self.sources)} sources are"
+        super().__init__(
+            f"{count} broken; nothing was written:\n{lines}\n"
+            "Repair or remove them, or pass --on-bad-source skip to go on without them."
+        )
+
+
+class OutputError(SarH5Error, OSError):
+    """A result that cannot be written where it should go."""
+
+
+class OutputExistsError(OutputError, FileExistsError):
+    """A result that is there already and may not be replaced."""
+
+
+class FormatError(SarH5Error, ValueError):
+    """A file that is not what this package reads, or a departure from the format."""
+
+
+class CorruptPatchError(FormatError):
+    """A patch whose stored bytes cannot be turned back into values.
+
+    Attributes:
+        path: the file.
+        patch: the patch's number in the file.
+    """
+
+    def __init__(self, path: str, patch: int, reason: str) -> None:
+        self.path = path
+        self.patch = patch
+        super().__init__(
+            f"{path}: patch {patch} cannot be read: {reason}. Run `sar-h5 verify {path}` to list every broken patch."
+        )
+
+
+class PatchIndexError(SarH5Error, IndexError):
+    """A patch number outside the data set.
+
+    Attributes:
+        index: the number asked for.
+        length: how many patches there are.
+    """
+
+    def __init__(self, index: int, length: int) -> None:
+        self.index = index
+        self.length = length
+        valid = f"valid are {-length} to {length - 1}" if length else "the data set is empty"
+        super().__init__(f"patch index {index} is out of range for {length} patches: {valid}")

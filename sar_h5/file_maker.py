@@ -1,0 +1,206 @@
+"""One file on its way through the stages: survey, plan, write; timed, and summed up at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sar_h5.errors import BadSource, SourceError
+from sar_h5.job import Job, Plan
+from sar_h5.palette import NotInPaletteError
+from sar_h5.pending import PendingFile
+from sar_h5.progress import Progress
+from sar_h5.schema import FileSettings
+from sar_h5.settings import ConvertSettings
+from sar_h5.summary import FileSummary
+from sar_h5.writer import FileWriter, Provenance
+
+
+class FileMaker:
+    """Makes one file of one job.
+
+    Attributes:
+        job: where its patches come from.
+        output: where it goes.
+
+    Args:
+        job: see above.
+        output: see above.
+        settings: the user's.
+        command: what was run, for the file's history.
+        progress: told of every stage.
+    """
+
+    def __init__(
+        self, job: Job[Any], output: PendingFile, settings: ConvertSettings, command: str, progress: Progress
+    ) -> None:
+        self.job, self.output = job, output
+        self._settings, self._command, self._progress = settings, command, progress
+        self._plan: Plan
+        self._seconds = 0.0
+        self._patches = self._dropped = self._scenes = self._nbytes = 0
+        self._digest = ""
+
+    @property
+    def estimated_nbytes(self) -> int:
+        """About how large the file will be; known once planned."""
+        return self._plan.estimated_nbytes
+
+    def survey(self) -> None:
+        """Look at all pixels where the bounds need it; broken scenes are set aside."""
+        with self._timed():
+            self.job.survey(self._progress)
+
+    def plan(self) -> None:
+        """Decide bounds, storage and codec."""
+        with self._timed():
+            self._plan = self.job.plan(self._progress)
+
+    def check(self) -> None:
+        """Read all scenes without writing anything, only to name every broken one."""
+        self._start_bar()
+        for number, scene in enumerate(self.job.scenes, start=1):
+            self._progress.scene(number, len(self.job.scenes))
+            self._check_scene(scene)
+
+    def write(self, broken_before: Sequence[BadSource]) -> None:
+        """Write the file under its temporary name.
+
+        Args:
+            broken_before: sources that were left out before this file's job was made.
+        """
+        with self._timed():
+            try:
+                self._write_file(broken_before)
+            except NotInPaletteError:
+                self._plan = self.job.replan(self._progress)
+                self._write_file(broken_before)
+
+    def summarize(self, broken_before: Sequence[BadSource], notes: Sequence[str]) -> FileSummary:
+        """Sum up what was written."""
+        plan, job, settings = self._plan, self.job, self._settings
+        reason = (f"stored as {plan.storage.encoding}: {plan.storage.reason}",) if plan.storage.reason else ()
+        return FileSummary(
+            path=str(self.output.path),
+            polarization=job.polarization,
+            scenes=self._scenes,
+            patches=self._patches,
+            dropped=self._dropped,
+            min_valid=job.min_valid,
+            valid_measure=settings.valid_measure,
+            patch_size=job.patch_size,
+            stride=job.stride,
+            vmin=plan.bounds.vmin,
+            vmax=plan.bounds.vmax,
+            bounds_origin=plan.bounds.origin,
+            encoding=plan.storage.encoding,
+            levels=0 if plan.storage.lut is None else len(plan.storage.lut),
+            codec=str(plan.codec),
+            nbytes=self._nbytes,
+            float32_nbytes=self._patches * job.patch_size**2 * 4,
+            source_nbytes=job.source_nbytes,
+            seconds=self._seconds,
+            content_digest=self._digest,
+            skipped=(*broken_before, *job.broken),
+            notes=(*reason, *notes),
+        )
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - started
+
+    def _start_bar(self) -> None:
+        self._progress.start(f"{self.job.polarization} patches", self.job.source_nbytes)
+
+    def _write_file(self, broken_before: Sequence[BadSource]) -> None:
+        plan = self._plan
+        self._dropped = self._scenes = 0
+        self._start_bar()
+        with FileWriter(self.output.partial, self._file_settings(), plan.storage, plan.codec) as writer:
+            self._write_scenes(writer)
+            self._patches = writer.patch_count
+            if self.job.broken and self._settings.on_bad_source == "fail":
+                return  # the caller stops the run, once it has checked the other files' scenes too
+            if self._patches == 0:
+                raise SourceError(self._nothing_kept())
+            provenance = self._provenance((*broken_before, *self.job.broken))
+            self._digest = writer.finish(provenance, self.job.histogram)
+        self._nbytes = self.output.partial.stat().st_size
+
+    def _write_scenes(self, writer: FileWriter) -> None:
+        total = len(self.job.scenes)
+        for number, scene in enumerate(list(self.job.scenes), start=1):
+            self._progress.scene(number, total)
+            if self.job.broken and self._settings.on_bad_source == "fail":
+                self._check_scene(scene)
+                continue
+            try:
+                self._write_scene(writer, scene)
+            except SourceError as error:
+                self._set_aside(scene, error)
+                writer.abandon_scene()
+
+    def _write_scene(self, writer: FileWriter, scene: Any) -> None:
+        before = writer.patch_count
+        writer.start_scene(scene.info)
+        for batch in self.job.cut(scene, self._progress):
+            writer.append(batch)
+            self._progress.advance(0, len(batch.patches))
+        dropped = self.job.positions(scene) - (writer.patch_count - before)
+        writer.finish_scene(scene.identify(), dropped)
+        self._dropped += dropped
+        self._scenes += 1
+
+    def _check_scene(self, scene: Any) -> None:
+        try:
+            for _ in self.job.cut(scene, self._progress):
+                pass
+        except NotInPaletteError:
+            pass  # sound, only not what was planned
+        except SourceError as error:
+            self._set_aside(scene, error)
+
+    def _set_aside(self, scene: Any, error: SourceError) -> None:
+        self.job.broken.append(BadSource(scene.info.path, str(error)))
+        self.job.scenes = [other for other in self.job.scenes if other is not scene]
+
+    def _nothing_kept(self) -> str:
+        measure = (
+            "strictly inside (0.01, 0.99) after scaling"
+            if self._settings.valid_measure == "range"
+            else "that hold data"
+        )
+        return (
+            f"no {self.job.polarization} patch is left: all {self._dropped:,} have less than "
+            f"{self.job.min_valid:.0%} of pixels {measure}; "
+            "lower --min-valid, or look at the bounds "
+            f"({self._plan.bounds.vmin:.2f} to {self._plan.bounds.vmax:.2f} dB, {self._plan.bounds.origin})"
+        )
+
+    def _file_settings(self) -> FileSettings:
+        return FileSettings(
+            vmin=self._plan.bounds.vmin,
+            vmax=self._plan.bounds.vmax,
+            patch_size=self.job.patch_size,
+            stride=self.job.stride,
+            min_valid=self.job.min_valid,
+            polarization=self.job.polarization,
+            encoding=self._plan.storage.encoding,
+            invalid_code=self._plan.storage.invalid_code,
+        )
+
+    def _provenance(self, skipped: Sequence[BadSource]) -> Provenance:
+        size = self.job.patch_size
+        return Provenance(
+            title=f"Sentinel-1 {self.job.polarization.upper()} patches of {size} x {size} pixels",
+            command=self._command,
+            quantity=self.job.quantity,
+            units=self.job.units,
+            bounds_origin=self._plan.bounds.origin,
+            valid_measure=self._settings.valid_measure,
+            skipped_sources=tuple(str(source) for source in skipped),
+        )

@@ -1,0 +1,38 @@
+"""Where a patch lies, from where its scene lies. Pure arithmetic on affine transforms in rasterio's order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sar_h5.sources.scene import UNKNOWN
+
+Transform = tuple[float, float, float, float, float, float]
+
+PIXELS: Transform = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The transform of scenes without a geo-reference: x is the column, y the row, counted downwards."""
+
+
+def patch_transform(scene: Sequence[float], row: int, col: int) -> Transform:
+    """Move a scene's transform to the top-left corner of a patch.
+
+    Args:
+        scene: (a, b, c, d, e, f) of the scene; NaN where it has none, and pixels are taken instead.
+        row: top row of the patch in scene pixels; -1 where unknown.
+        col: left column likewise.
+
+    Returns:
+        (a, b, c, d, e, f) of the patch; NaN where its place is unknown.
+    """
+    if UNKNOWN in (row, col):
+        return (math.nan,) * 6
+    a, b, c, d, e, f = PIXELS if math.isnan(scene[0]) else (float(value) for value in scene)
+    return a, b, a * col + b * row + c, d, e, d * col + e * row + f
+
+
+def patch_bounds(transform: Transform, height: int, width: int) -> tuple[float, float, float, float]:
+    """Return (left, bottom, right, top) of a patch: the box around its four corners."""
+    a, b, c, d, e, f = transform
+    corners = [(a * col + b * row + c, d * col + e * row + f) for row in (0, height) for col in (0, width)]
+    xs, ys = zip(*corners, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)

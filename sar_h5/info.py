@@ -1,0 +1,178 @@
+"""What a file holds, in a screenful: settings, bounds, scenes, size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sar_h5 import schema
+from sar_h5.errors import FormatError
+from sar_h5.reader import find_patches, open_file, read_columns
+from sar_h5.schema import FileSettings
+
+_MOST_SCENES = 12
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file at a glance.
+
+    Attributes:
+        path: the file.
+        nbytes: its size.
+        patches: how many patches it holds.
+        dtype: of what is stored.
+        levels: how many codes there are, 0 for float32.
+        settings: what holds for all patches.
+        attributes: further attributes of the root, as text.
+        filter: name and options of the compression filter.
+        scenes: one dict per scene: name, start_time, size in pixels, patches, dropped.
+        splits: names of the splits in the file.
+        valid_pixels: how many valid pixels the histogram counts, 0 where there is none.
+    """
+
+    path: str
+    nbytes: int
+    patches: int
+    dtype: str
+    levels: int
+    settings: FileSettings
+    attributes: dict[str, str]
+    filter: str
+    scenes: tuple[dict[str, Any], ...]
+    splits: tuple[str, ...]
+    valid_pixels: int
+
+    @property
+    def ratio(self) -> float:
+        """Size as float32 over size stored."""
+        return self.patches * self.settings.patch_size**2 * 4 / self.nbytes
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all values as plain data for JSON."""
+        return {
+            "path": self.path,
+            "nbytes": self.nbytes,
+            "ratio": self.ratio,
+            "patches": self.patches,
+            "dtype": self.dtype,
+            "levels": self.levels,
+            **{name: _plain(value) for name, value in self.settings.to_attrs().items()},
+            **self.attributes,
+            "filter": self.filter,
+            "scenes": list(self.scenes),
+            "splits": list(self.splits),
+            "valid_pixels": self.valid_pixels,
+        }
+
+    def to_text(self) -> str:
+        """Return the lines that the command prints."""
+        settings, attributes = self.settings, self.attributes
+        stride = "unknown" if settings.stride < 0 else f"{settings.stride} px"
+        codes = f", {self.levels:,} codes in /lut" if self.levels else ""
+        lines = [
+            f"{self.path}: {attributes['title']} (format {attributes['format_version']})",
+            f"  patches    {self.patches:,} x {settings.patch_size} x {settings.patch_size}, {self.dtype}, stride "
+            f"{stride}",
+            f"  encoding   {settings.encoding}{codes}; {self.filter}",
+            f"  bounds     {settings.vmin:.4f} to {settings.vmax:.4f} dB = 0 to 1 ({attributes['bounds_origin']})",
+            f"  source     {attributes['quantity']}, units {attributes['units']}",
+            f"  filter     least valid fraction {settings.min_valid:g}, measured by {attributes['valid_measure']}",
+            f"  size       {self.nbytes / 1e6:,.2f} MB, {self.ratio:.2f} x smaller than float32",
+            f"  digest     {attributes['content_digest']}",
+            f"  made by    {attributes['software']}",
+        ]
+        lines += [f"  history    {line}" for line in attributes["history"].splitlines()]
+        lines += [f"  skipped    {line}" for line in attributes["skipped_sources"].splitlines()]
+        lines.append(f"  splits     {', '.join(self.splits) or 'none'}")
+        lines.append(f"  scenes     {len(self.scenes):,}")
+        lines += [_scene_line(scene) for scene in self.scenes[:_MOST_SCENES]]
+        if len(self.scenes) > _MOST_SCENES:
+            lines.append(f"    ... and {len(self.scenes) - _MOST_SCENES:,} more (--json lists all)")
+        return "\n".join(lines)
+
+
+def read_info(path: str | Path) -> FileInfo:
+    """Read what a file holds; no patch is decoded.
+
+    Args:
+        path: a file of this package.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it is not a file of this package.
+    """
+    with open_file(path) as file:
+        source = find_patches(file, None)
+        if source.settings is None:
+            raise FormatError(f"{path}: expected a file made by sar-h5 convert (attribute format={schema.FORMAT!r})")
+        attributes = {name: _text(file.attrs.get(name, "")) for name in schema.ROOT_ATTRIBUTES}
+        levels = len(file[schema.LUT]) if schema.LUT in file else 0
+        pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
+        splits = tuple(sorted(file[schema.SPLITS])) if schema.SPLITS in file else ()
+        filter_text = _filter_text(file[source.name])
+    return FileInfo(
+        path=str(path),
+        nbytes=Path(path).stat().st_size,
+        patches=source.shape[0],
+        dtype=source.dtype.name,
+        levels=levels,
+        settings=source.settings,
+        attributes=attributes,
+        filter=filter_text,
+        scenes=_scenes(path),
+        splits=splits,
+        valid_pixels=pixels,
+    )
+
+
+def _scenes(path: str | Path) -> tuple[dict[str, Any], ...]:
+    columns = read_columns(path, schema.SCENES)
+    names = (
+        "name",
+        "source_path",
+        "start_time",
+        "platform",
+        "orbit",
+        "orbit_pass",
+        "height",
+        "width",
+        "patch_count",
+        "dropped_count",
+    )
+    return tuple(
+        {name: _plain(value) for name, value in zip(names, row, strict=True)}
+        for row in zip(*(columns[name] for name in names), strict=True)
+    )
+
+
+def _scene_line(scene: dict[str, Any]) -> str:
+    size = "size unknown" if scene["height"] < 0 else f"{scene['height']:,} x {scene['width']:,} px"
+    time = f", {scene['start_time']}" if scene["start_time"] else ""
+    return f"    {scene['name']}{time}, {size}: {scene['patch_count']:,} patches, {scene['dropped_count']:,} dropped"
+
+
+def _filter_text(patches: h5py.Dataset) -> str:
+    filters = patches.id.get_create_plist()
+    names = []
+    for number in range(filters.get_nfilters()):
+        code, _, options, name = filters.get_filter(number)
+        if code == schema.BLOSC_FILTER and len(options) >= 7:
+            compressor = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")[options[6]]
+            shuffle = ("no shuffle", "byte shuffle", "bitshuffle")[options[5]]
+            names.append(f"Blosc {compressor} level {options[4]}, {shuffle}")
+        else:
+            names.append(name.decode(errors="replace") or str(code))
+    return ", ".join(names) or "no filter"
+
+
+def _text(value: object) -> str:
+    return "\n".join(str(item) for item in value) if isinstance(value, np.ndarray) else str(value)
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value

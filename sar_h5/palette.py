@@ -1,0 +1,176 @@
+"""Values to integer codes and back, without loss: sorted distinct values are the table, the position is the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.radiometry import DN_COUNT, Bounds, Floats, scale_all_dn
+
+Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Bits = npt.NDArray[np.uint32]
+
+MAX_LEVELS = 1 << 16
+"""The most distinct values that codes of two bytes tell apart."""
+
+INVALID_CODE = 0
+"""The code of pixels without data in files made from rasters; its value is 0.0."""
+
+_CELLS = 1 << 16
+_MOST_STEPS = 4
+_SIGN_BIT = np.uint32(1 << 31)
+
+
+def code_dtype(levels: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """Return the smallest unsigned dtype that tells ``levels`` codes apart."""
+    return np.dtype(np.uint8) if levels <= 1 << 8 else np.dtype(np.uint16)
+
+
+class NotInPaletteError(ValueError):
+    """A value that the palette does not hold; a signal between stages, never shown to a user."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """A table of values in [0, 1] and, for values computed on the fly, the way back to codes.
+
+    Attributes:
+        lut: float32 (K,), ``value = lut[code]``; distinct and rising, but for ``invalid_code``.
+        invalid_code: the code of pixels without data (0, its value 0.0), or None where the table has none.
+    """
+
+    lut: Floats
+    invalid_code: int | None = None
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+        """The dtype of the codes."""
+        return code_dtype(len(self.lut))
+
+    @property
+    def first_level(self) -> int:
+        """The code of the smallest value: 1 where code 0 means no data."""
+        return 0 if self.invalid_code is None else 1
+
+
+def with_invalid(levels: Floats) -> Palette:
+    """Put the code for invalid pixels, 0 with value 0.0, before sorted distinct levels."""
+    return Palette(np.concatenate([np.zeros(1, dtype=np.float32), levels]), invalid_code=INVALID_CODE)
+
+
+def as_codes(numbers: npt.NDArray[np.integer[Any]], palette: Palette) -> Codes:
+    """Cast numbers to the dtype of a palette's codes."""
+    return numbers.astype(np.uint8) if palette.dtype == np.uint8 else numbers.astype(np.uint16)
+
+
+def dn_palette(bounds: Bounds) -> tuple[Palette, Codes]:
+    """Build the palette of digital numbers between two bounds.
+
+    Args:
+        bounds: the dB range.
+
+    Returns:
+        The palette (code 0 = invalid) and the codes of DN 0 to 65535, of shape (65536,).
+    """
+    levels, positions = np.unique(scale_all_dn(bounds), return_inverse=True)
+    palette = with_invalid(levels)
+    positions[0] = -1
+    return palette, as_codes(positions.ravel() + 1, palette)
+
+
+def predict_palettes(bounds: Bounds) -> list[Palette]:
+    """Predict the values of shards that the reference pipeline made from digital numbers.
+
+    In practice the pipeline has run in float32, in float64 rounded at the end, and with a float32 logarithm scaled in
+    float64 (NumPy 2 promotes ``float32 - float64`` that way), so all three are candidates.
+
+    Args:
+        bounds: the dB range the shards were scaled with.
+
+    Returns:
+        Palettes without an invalid code, most likely first.
+    """
+    dn = np.arange(DN_COUNT, dtype=np.float64)
+    dn[0] = 1e-10
+    db64 = 10 * np.log10(dn)
+    db32 = (np.float32(10) * np.log10(dn.astype(np.float32))).astype(np.float64)
+    span = bounds.vmax - bounds.vmin
+    double, mixed = (
+        ((np.clip(db, bounds.vmin, bounds.vmax) - bounds.vmin) / span).astype(np.float32) for db in (db64, db32)
+    )
+    return [Palette(np.unique(values)) for values in (scale_all_dn(bounds), double, mixed)]
+
+
+class PaletteEncoder:
+    """Turns float32 values into codes of a palette, or says that one does not fit.
+
+    A table over 65,536 equal cells of [0, 1] gives the lowest code whose value lies in the value's cell; where a cell
+    holds several levels a few comparisons settle it, and where it holds many a binary search does. Every result is
+    compared with the value, bit for bit.
+
+    Args:
+        palette: the palette; values are matched against its levels, never against the invalid code.
+    """
+
+    def __init__(self, palette: Palette) -> None:
+        self.palette = palette
+        self._levels = palette.lut[palette.first_level :]
+        cells = (self._levels * np.float32(_CELLS - 1)).astype(np.uint32)
+        self._first = np.searchsorted(cells, np.arange(_CELLS)).clip(max=len(self._levels) - 1).astype(np.uint16)
+        self._steps = int(np.bincount(cells).max()) - 1
+
+    def encode(self, values: Floats) -> Codes:
+        """Return the codes of ``values``.
+
+        Args:
+            values: float32 in [0, 1] of any shape, without NaN.
+
+        Returns:
+            uint8 or uint16 of the same shape.
+
+        Raises:
+            NotInPaletteError: where a value is not one of the palette's, compared by bit pattern.
+        """
+        positions = self._search(values) if self._steps > _MOST_STEPS else self._look_up(values)
+        found = np.take(self._levels, positions)
+        if not np.array_equal(found.view(np.uint32), np.ascontiguousarray(values).view(np.uint32)):
+            raise NotInPaletteError
+        return as_codes(positions + np.uint16(self.palette.first_level), self.palette)
+
+    def _look_up(self, values: Floats) -> npt.NDArray[np.uint16]:
+        positions = np.take(self._first, (values * np.float32(_CELLS - 1)).astype(np.uint32))
+        for _ in range(self._steps):
+            below = np.take(self._levels, positions) < values
+            if not below.any():
+                break
+            positions += below
+            # A value above every level stays at the last one, which the comparison in encode then refuses.
+            np.minimum(positions, len(self._levels) - 1, out=positions)
+        return positions
+
+    def _search(self, values: Floats) -> npt.NDArray[np.uint16]:
+        return np.searchsorted(self._levels, values).clip(max=len(self._levels) - 1).astype(np.uint16)
+
+
+def find_levels(batches: Iterable[Floats], most: int = MAX_LEVELS) -> Floats | None:
+    """Search the distinct values of streamed batches, by bit pattern.
+
+    Args:
+        batches: float32 arrays in [0, 1] of any shape; read only as far as needed.
+        most: how many distinct values are acceptable.
+
+    Returns:
+        float32 (K,), strictly rising, K <= ``most``; or None where there are more, or where a negative zero occurs
+        (equal to zero as a number, so that no table could tell the two apart by order).
+    """
+    known: Bits = np.empty(0, dtype=np.uint32)
+    for batch in batches:
+        bits = np.ascontiguousarray(batch).view(np.uint32)
+        known = np.union1d(known, bits)
+        if len(known) > most or (known[-1:] & _SIGN_BIT).any():
+            return None
+    return known.view(np.float32)

@@ -1,0 +1,97 @@
+"""A result under a temporary name until it is complete: nothing half-made ever stands under the final one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from sar_h5.errors import OutputError, OutputExistsError
+
+PARTIAL_SUFFIX = ".partial"
+LOCK_SUFFIX = ".lock"
+
+
+class PendingFile:
+    """The right to make one file, and the place to make it at.
+
+    Entering takes a lock that ends with the process, so that a second run at the same time is refused and what a
+    killed run
+    left is replaced. Leaving without :meth:`commit` removes what was made.
+
+    Args:
+        path: the final name; its directory must exist.
+        overwrite: whether a file of that name may be replaced.
+
+    Raises:
+        OutputExistsError: on entering, where the file exists and may not be replaced.
+        OutputError: on entering, where another run is making it, or its directory cannot be written to.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        self.path = path
+        self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        self._overwrite = overwrite
+        self._lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=0)
+
+    def __enter__(self) -> PendingFile:
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self.path}: another run is writing this file; wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{self.path.parent}: cannot write here: {error.strerror or error}") from error
+        try:
+            self._check_absent()
+            self.partial.unlink(missing_ok=True)
+        except OSError:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):  # the error that led here matters more than one from cleaning up
+            self.partial.unlink(missing_ok=True)
+        self._release()
+
+    def commit(self) -> None:
+        """Make the complete file durable and give it its final name, atomically.
+
+        Raises:
+            OutputExistsError: where a file of that name has appeared meanwhile and may not be replaced.
+        """
+        _sync(self.partial)
+        self._check_absent()
+        self.partial.replace(self.path)
+        if os.name == "posix":
+            _sync(self.path.parent)
+
+    def _check_absent(self) -> None:
+        if self.path.exists() and not self._overwrite:
+            raise OutputExistsError(
+                f"{self.path}: is there already; pass --overwrite to replace it, or choose another --out"
+            )
+        if self.path.is_dir():
+            raise OutputError(f"{self.path}: expected a file to replace, found a directory")
+
+    def _release(self) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # Windows cannot remove a locked file; the next line then leaves an empty one
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,338 @@
+"""Digital numbers, dB and [0, 1]: the reference pipeline as pure functions of arrays.
+
+The pipeline runs in float32 throughout, as the arrays that people already train on were made:
+
+    invalid = (x <= 0) | isnan(x) | isinf(x);  x[invalid] = 1e-10
+    db      = 10 * log10(x)
+    value   = (clip(db, vmin, vmax) - vmin) / (vmax - vmin)
+
+NumPy's float32 logarithm differs in the last bit between processors (with and without AVX-512), so values are bit for
+bit those of the reference pipeline *on the machine that converts*; the integer codes in a file do not depend on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.errors import BoundsError, RadiometryError
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+DN_COUNT = 65536
+"""How many values a digital number of a Sentinel-1 detected product (uint16) can take."""
+
+INVALID_FILL = np.float32(1e-10)
+"""What the reference pipeline puts in place of pixels without a logarithm: -100 dB, below any bounds in use."""
+
+INSIDE_LOW = np.float32(0.01)
+INSIDE_HIGH = np.float32(0.99)
+"""A scaled pixel counts as inside the range where ``INSIDE_LOW < value < INSIDE_HIGH``; the rest is border or
+clipped."""
+
+
+class Units(StrEnum):
+    """What the pixels of a raster are."""
+
+    DN = "dn"
+    LINEAR = "linear"
+    DB = "db"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The dB range that is scaled to [0, 1], checked when made.
+
+    Attributes:
+        vmin: dB value that becomes 0.
+        vmax: dB value that becomes 1.
+        origin: how the bounds came about, in words for the summary and the file.
+
+    Raises:
+        BoundsError: where a bound is not finite, or ``vmin >= vmax`` in float32, in which the scaling is computed.
+    """
+
+    vmin: float
+    vmax: float
+    origin: str = "given"
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.vmin) and np.isfinite(self.vmax)):
+            raise BoundsError(
+                f"bounds must be finite dB values; found vmin={self.vmin}, vmax={self.vmax} ({self.origin})"
+            )
+        if not np.float32(self.vmin) < np.float32(self.vmax):
+            raise BoundsError(
+                f"vmin must be below vmax; found vmin={self.vmin} dB, vmax={self.vmax} dB ({self.origin}). "
+                "A constant or nearly constant image leaves no range: give --vmin and --vmax."
+            )
+
+
+class Preprocessed(TypedDict):
+    """The second result of :func:`preprocess_sar_complete`."""
+
+    vmin: float
+    vmax: float
+    invalid_mask: Mask
+
+
+def handle_invalid_values(image: npt.ArrayLike) -> tuple[Floats, Mask]:
+    """Replace pixels that have no logarithm by 1e-10.
+
+    Args:
+        image: linear values of any real dtype and shape, for example DN of shape (H, W).
+
+    Returns:
+        The image as float32 with ``x <= 0``, NaN and infinities replaced by 1e-10, and the bool mask of what was
+        replaced (True = invalid), both of the image's shape.
+
+    Raises:
+        RadiometryError: where the image is complex or not numeric.
+    """
+    array = np.asarray(image)
+    if array.dtype.kind not in "uifb":
+        raise RadiometryError(
+            f"expected real numbers (detected amplitude or intensity), found dtype {array.dtype}; "
+            "detect complex (SLC) data first, for example as abs(x) ** 2"
+        )
+    values = array.astype(np.float32)
+    invalid: Mask = ~(values > 0) | np.isinf(values)
+    values[invalid] = INVALID_FILL
+    return values, invalid
+
+
+def to_db(values: npt.ArrayLike) -> Floats:
+    """Convert linear values to decibels: ``10 * log10(x)`` in float32.
+
+    Args:
+        values: positive linear values of any shape; pass them through :func:`handle_invalid_values` first.
+
+    Returns:
+        float32 dB of the same shape. Zero gives -inf and negative values NaN, as the logarithm does.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.float32(10) * np.log10(np.asarray(values, dtype=np.float32)), dtype=np.float32)
+
+
+def from_db(db: npt.ArrayLike) -> Floats:
+    """Convert decibels to linear values, the inverse of :func:`to_db`: ``10 ** (db / 10)`` in float32.
+
+    Args:
+        db: values in dB of any shape.
+
+    Returns:
+        float32 linear values of the same shape.
+    """
+    return np.asarray(np.float32(10) ** (np.asarray(db, dtype=np.float32) / np.float32(10)), dtype=np.float32)
+
+
+def compute_clip_bounds(
+    db: npt.ArrayLike, percentiles: tuple[float, float] = (1, 99), invalid_mask: npt.ArrayLike | None = None
+) -> tuple[float, float]:
+    """Take the clip bounds of one image from percentiles of its valid pixels.
+
+    For a data set use ``convert``, which takes the percentiles over all scenes at once: bounds per image would give the
+    same backscatter another value in every scene.
+
+    Args:
+        db: values in dB of any shape; values that are not finite do not count.
+        percentiles: lower and upper percentile in [0, 100], linearly interpolated as by ``numpy.percentile``.
+        invalid_mask: True where a pixel must not count; None where all finite ones do.
+
+    Returns:
+        (vmin, vmax) in dB.
+
+    Raises:
+        BoundsError: where no pixel is valid, or the percentiles coincide.
+    """
+    array = np.asarray(db, dtype=np.float32)
+    valid = np.isfinite(array)
+    if invalid_mask is not None:
+        valid &= ~np.asarray(invalid_mask, dtype=bool)
+    low, high = check_percentiles(percentiles)
+    if not valid.any():
+        raise BoundsError(
+            f"no valid pixel among {array.size}: all are zero, negative, NaN or infinite, so there are no bounds"
+        )
+    vmin, vmax = (float(bound) for bound in np.percentile(array[valid], [low, high]))
+    Bounds(vmin, vmax, f"percentiles {low:g} and {high:g}")
+    return vmin, vmax
+
+
+def check_percentiles(percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Return (low, high) as floats, or raise BoundsError unless ``0 <= low < high <= 100``."""
+    low, high = (float(percentile) for percentile in percentiles)
+    if not 0 <= low < high <= 100:
+        raise BoundsError(f"percentiles must satisfy 0 <= low < high <= 100; found {low:g} and {high:g}")
+    return low, high
+
+
+def scale_db(db: npt.ArrayLike, bounds: Bounds) -> Floats:
+    """Clip dB to the bounds and scale to [0, 1] in float32: ``(clip(db, vmin, vmax) - vmin) / (vmax - vmin)``.
+
+    Args:
+        db: values in dB of any shape, without NaN.
+        bounds: the range; both ends are cast to float32 first.
+
+    Returns:
+        float32 values in [0, 1] of the same shape.
+    """
+    vmin, vmax = np.float32(bounds.vmin), np.float32(bounds.vmax)
+    clipped = np.clip(np.asarray(db, dtype=np.float32), vmin, vmax)
+    return np.asarray((clipped - vmin) / (vmax - vmin), dtype=np.float32)
+
+
+def preprocess_sar_complete(
+    image: npt.ArrayLike,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    clip_percentiles: tuple[float, float] = (1, 99),
+) -> tuple[Floats, Preprocessed]:
+    """Run the reference pipeline over one image: invalid values, dB, clip, [0, 1].
+
+    Args:
+        image: linear values (DN, sigma0...) of any real dtype and shape.
+        vmin: lower bound in dB, or None to take it from ``clip_percentiles`` of the valid pixels.
+        vmax: upper bound in dB, or None likewise.
+        clip_percentiles: the percentiles for bounds that are not given.
+
+    Returns:
+        float32 values in [0, 1] of the image's shape (0 where invalid), and a dict with ``vmin`` and ``vmax`` in dB as
+        used and ``invalid_mask`` (bool, True = invalid).
+
+    Raises:
+        BoundsError: where nothing is valid, the image is constant, or ``vmin >= vmax``.
+        RadiometryError: where the image is complex or not numeric.
+    """
+    values, invalid = handle_invalid_values(image)
+    if invalid.all():
+        raise BoundsError(
+            f"no valid pixel among {invalid.size}: all are zero, negative, NaN or infinite; there is nothing to scale"
+        )
+    db = to_db(values)
+    if vmin is None or vmax is None:
+        low, high = compute_clip_bounds(db, clip_percentiles, invalid)
+        vmin, vmax = (low if vmin is None else vmin), (high if vmax is None else vmax)
+    bounds = Bounds(float(vmin), float(vmax))
+    return scale_db(db, bounds), {"vmin": bounds.vmin, "vmax": bounds.vmax, "invalid_mask": invalid}
+
+
+def pixels_to_db(pixels: npt.NDArray[Any], units: Units, nodata: float | None) -> tuple[Floats, Mask]:
+    """Convert pixels of a raster to dB, each unit in its own way.
+
+    Args:
+        pixels: uint16, float32 or float64 of any shape.
+        units: what they are; values in dB are taken as they are.
+        nodata: value that means no data, or None.
+
+    Returns:
+        float32 dB (-100 where invalid) and the bool mask of invalid pixels, both of the same shape.
+    """
+    missing = np.zeros(pixels.shape, dtype=bool) if nodata is None else pixels == pixels.dtype.type(nodata)
+    if units == Units.DB:
+        db = pixels.astype(np.float32)
+        invalid: Mask = missing | ~np.isfinite(db)
+        db[invalid] = to_db(INVALID_FILL)
+        return db, invalid
+    values, invalid = handle_invalid_values(pixels)
+    invalid |= missing
+    values[invalid] = INVALID_FILL
+    return to_db(values), invalid
+
+
+def guess_units(sample: npt.NDArray[np.floating[Any]]) -> Units | None:
+    """Tell whether float backscatter is linear or in dB, where there is no doubt.
+
+    Linear power has no negative values, and its median over any natural scene is far below 1 (0 dB); values in dB are
+    mostly negative. Anything else (amplitudes, dB of digital numbers, which are positive) stays in doubt.
+
+    Args:
+        sample: valid pixels, finite, of any shape.
+
+    Returns:
+        The unit, or None where there is doubt.
+    """
+    if sample.size == 0:
+        return None
+    negative = float(np.mean(sample < 0))
+    if negative > 0.5 and float(sample.min()) > -100:
+        return Units.DB
+    if negative == 0 and float(np.median(sample)) < 1 and float(np.percentile(sample, 99)) < 100:
+        return Units.LINEAR
+    return None
+
+
+def scale_all_dn(bounds: Bounds) -> Floats:
+    """Apply the reference pipeline to every digital number.
+
+    Args:
+        bounds: the dB range.
+
+    Returns:
+        float32 of shape (65536,): the value in [0, 1] of DN 0 to 65535 (DN 0 is invalid and gives 0).
+    """
+    values, _ = handle_invalid_values(np.arange(DN_COUNT))
+    return scale_db(to_db(values), bounds)
+
+
+def is_inside(values: Floats) -> Mask:
+    """Tell which scaled pixels lie strictly inside (0.01, 0.99), the reference measure of a usable pixel.
+
+    Args:
+        values: float32 in [0, 1] of any shape.
+
+    Returns:
+        bool of the same shape.
+    """
+    return np.asarray((values > INSIDE_LOW) & (values < INSIDE_HIGH))
+
+
+def analyze_sar_statistics(image: npt.ArrayLike) -> dict[str, Any]:
+    """Describe one image: how much of it is valid, and the distribution of its valid pixels, linear and in dB.
+
+    Args:
+        image: linear values (DN, sigma0...) of any real dtype and shape.
+
+    Returns:
+        A dict with ``shape``, ``dtype``, ``total_pixels``, ``valid_pixels``, ``valid_fraction``; ``min``, ``max``,
+        ``mean``,
+        ``std``, ``median`` of the valid linear values; ``db_min``, ``db_max``, ``db_mean``, ``db_std`` and
+        ``db_percentiles`` (a dict of percentile 1, 5, 25, 50, 75, 95, 99 to dB); and ``equivalent_looks``, mean^2 /
+        variance of the
+        intensity ``x ** 2`` (amplitude data), meaningful over a homogeneous area (Oliver and Quegan, Understanding
+        Synthetic Aperture Radar Images, section 4.3).
+
+    Raises:
+        RadiometryError: where the image is complex, not numeric, or holds no valid pixel.
+    """
+    values, invalid = handle_invalid_values(image)
+    valid = values[~invalid].astype(np.float64)
+    if valid.size == 0:
+        raise RadiometryError(f"no valid pixel among {values.size}: there is nothing to describe")
+    db = to_db(values[~invalid]).astype(np.float64)
+    intensity = valid**2
+    variance = float(intensity.var())
+    percentiles = (1, 5, 25, 50, 75, 95, 99)
+    return {
+        "shape": values.shape,
+        "dtype": str(np.asarray(image).dtype),
+        "total_pixels": values.size,
+        "valid_pixels": valid.size,
+        "valid_fraction": valid.size / values.size,
+        "min": float(valid.min()),
+        "max": float(valid.max()),
+        "mean": float(valid.mean()),
+        "std": float(valid.std()),
+        "median": float(np.median(valid)),
+        "db_min": float(db.min()),
+        "db_max": float(db.max()),
+        "db_mean": float(db.mean()),
+        "db_std": float(db.std()),
+        "db_percentiles": dict(zip(percentiles, np.percentile(db, percentiles).tolist(), strict=True)),
+        "equivalent_looks": float(intensity.mean() ** 2 / variance) if variance > 0 else float("inf"),
+    }

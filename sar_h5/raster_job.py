@@ -1,0 +1,201 @@
+"""The job for rasters: survey all pixels for the bounds, then cut, encode and filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sar_h5.cutting import Band, PatchBatch, Stored, cut_bands
+from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, mask_dn, palette_storage
+from sar_h5.errors import SettingError, SourceError
+from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
+from sar_h5.progress import Progress
+from sar_h5.quantiles import Counts, count_dn
+from sar_h5.radiometry import Bounds, Floats, Units
+from sar_h5.schema import Encoding
+from sar_h5.settings import AUTO, ConvertSettings
+from sar_h5.sources.scene import RasterScene
+from sar_h5.survey import (
+    check_counts,
+    count_scene_db,
+    count_scene_dn,
+    dn_bounds,
+    float_bounds,
+    raster_nbytes,
+    read_bands,
+    resolve_units,
+    sort_by_use,
+    survey_scenes,
+)
+
+QUANTITIES = {
+    Units.DN: ("digital number of the detected amplitude", "1"),
+    Units.LINEAR: ("backscatter, linear power", "1"),
+    Units.DB: ("backscatter", "dB"),
+}
+
+
+class RasterJob:
+    """Rasters of one polarization; see :class:`sar_h5.job.Job` for the attributes.
+
+    Args:
+        polarization: theirs.
+        scenes: the rasters, in the order of the file.
+        settings: the user's.
+    """
+
+    def __init__(self, polarization: str, scenes: Sequence[RasterScene], settings: ConvertSettings) -> None:
+        sorted_scenes = sort_by_use(scenes, settings.grid)
+        self.polarization = polarization
+        self.scenes = sorted_scenes.scenes
+        self.broken = sorted_scenes.broken
+        self.patch_size, self.stride = settings.grid.patch_size, settings.grid.stride
+        self.min_valid = settings.raster_min_valid
+        self._settings = settings
+        self._pixel_units = Units.DN
+        self.quantity, self.units = QUANTITIES[self._pixel_units]
+        self._bounds: Bounds | None = None
+        self._counts: Counts | None = None
+        self._counted_on_the_way: Counts = np.zeros(1 << 16, dtype=np.uint64)
+
+    @property
+    def source_nbytes(self) -> int:
+        """Size of all pixels of the scenes, uncompressed."""
+        return raster_nbytes(self.scenes)
+
+    @property
+    def histogram(self) -> Counts | None:
+        """Counts of valid digital numbers, from the survey or, where bounds were given, from cutting."""
+        if self._pixel_units != Units.DN:
+            return None
+        return self._counted_on_the_way if self._counts is None else self._counts
+
+    def survey(self, progress: Progress) -> None:
+        """Find out the units and, unless they are given, the bounds; scenes that cannot be used are set aside.
+
+        Raises:
+            RadiometryError: where the units are in doubt or differ.
+            BoundsError: where the pixels leave no range.
+        """
+        if not self.scenes:
+            return
+        self._pixel_units = resolve_units(self.scenes, self._settings.units)
+        self.quantity, self.units = QUANTITIES[self._pixel_units]
+        self._bounds = given_bounds(self._settings, self.polarization)
+        if self._bounds is None:
+            self._survey_bounds(progress)
+
+    def plan(self, progress: Progress) -> Plan:
+        """Fix the storage and the codec, after the survey.
+
+        Raises:
+            SettingError: where the settings ask for an encoding that cannot hold the pixels.
+        """
+        if self._bounds is None:
+            raise RuntimeError("plan() comes after survey()")
+        self._encoder = self._make_encoder(self._bounds, progress)
+        positions = sum(self.positions(scene) for scene in self.scenes)
+        return make_plan(self._bounds, self._encoder.storage, self._sample(), positions, self._settings)
+
+    def replan(self, progress: Progress) -> Plan:
+        """Plan again; never called for rasters, whose codes are derived from all their pixels."""
+        return self.plan(progress)
+
+    def positions(self, scene: RasterScene) -> int:
+        """Return how many positions of the grid lie in a scene."""
+        return self._settings.grid.count(scene.info.height, scene.info.width)
+
+    def cut(self, scene: RasterScene, progress: Progress) -> Iterator[PatchBatch]:
+        """Yield the patches of a scene that pass the filter.
+
+        Raises:
+            SourceError: where the raster cannot be read, or turns out to hold nothing of use.
+        """
+        try:
+            yield from self._cut_with(self._encoder, scene, progress)
+        except NotInPaletteError:
+            raise SourceError("its pixels have changed while it was read") from None
+
+    def _cut_with(
+        self, encoder: DnEncoder | FloatEncoder, scene: RasterScene, progress: Progress
+    ) -> Iterator[PatchBatch]:
+        counts: Counts | None = None
+        if self._counts is None and self._pixel_units == Units.DN:
+            counts = np.zeros(1 << 16, dtype=np.uint64)
+        bands = self._encoded_bands(encoder, scene, counts, progress)
+        yield from cut_bands(bands, scene.info.height, scene.info.width, self._settings.grid, self.min_valid)
+        if counts is not None:
+            check_counts(counts)
+            self._counted_on_the_way += counts
+
+    @staticmethod
+    def _encoded_bands(
+        encoder: DnEncoder | FloatEncoder, scene: RasterScene, counts: Counts | None, progress: Progress
+    ) -> Iterator[Band]:
+        for pixels in read_bands(scene, progress):
+            if counts is not None:
+                counts += count_dn(mask_dn(pixels, scene.nodata))  # type: ignore[arg-type]  # uint16, see _cut_with
+            yield encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # the encoder was made for its dtype
+
+    def _survey_bounds(self, progress: Progress) -> None:
+        progress.start(f"{self.polarization} bounds", raster_nbytes(self.scenes))
+        if self._pixel_units == Units.DN:
+            survey = survey_scenes(self.scenes, lambda scene: count_scene_dn(scene, progress), progress)
+        else:
+            survey = survey_scenes(
+                self.scenes, lambda scene: count_scene_db(scene, self._pixel_units, progress), progress
+            )
+        self.scenes = survey.scenes
+        self.broken += survey.broken
+        if not self.scenes or (self.broken and self._settings.on_bad_source == "fail"):
+            return  # the run is about to stop
+        if self._pixel_units == Units.DN:
+            self._counts = survey.counts
+            self._bounds = dn_bounds(survey.counts, self._settings.percentiles)
+        else:
+            progress.start(f"{self.polarization} exact bounds", raster_nbytes(self.scenes))
+            self._bounds = float_bounds(survey, self._pixel_units, self._settings.percentiles, progress)
+
+    def _make_encoder(self, bounds: Bounds, progress: Progress) -> DnEncoder | FloatEncoder:
+        measure = self._settings.valid_measure
+        if self._pixel_units == Units.DN:
+            asked = self._settings.encoding
+            encoding: Encoding = "palette" if asked == AUTO else asked  # type: ignore[assignment]  # checked by the settings
+            return DnEncoder(encoding, bounds, measure)
+        if self._settings.encoding == "dn":
+            raise SettingError("--encoding dn is for uint16 digital numbers; these rasters hold floats")
+        plain = FloatEncoder(float_storage(), self._pixel_units, bounds, measure)
+        if self._settings.encoding == "float32":
+            return plain
+        storage = self._search_palette(plain, progress)
+        return FloatEncoder(storage, self._pixel_units, bounds, measure)
+
+    def _search_palette(self, plain: FloatEncoder, progress: Progress) -> Storage:
+        progress.start(f"{self.polarization} palette", raster_nbytes(self.scenes))
+        levels = find_levels(self._all_values(plain, progress), MAX_LEVELS - 1)
+        if levels is None or not len(levels):
+            return float_storage(why_no_palette(self._settings))
+        return palette_storage(with_invalid(levels), from_dn=False)
+
+    def _all_values(self, plain: FloatEncoder, progress: Progress) -> Iterator[Floats]:
+        for number, scene in enumerate(self.scenes, start=1):
+            progress.scene(number, len(self.scenes))
+            for pixels in read_bands(scene, progress):
+                yield plain.encode(pixels, scene.nodata).stored  # type: ignore[arg-type, misc]  # floats in, values out
+
+    def _sample(self) -> list[Stored]:
+        """Cut a few patches, spread over scenes and rows: the ones with the most valid pixels of their row."""
+        patches: list[Stored] = []
+        grid = self._settings.grid
+        for scene in spread(self.scenes, SAMPLED_SCENES):
+            for row in spread(grid.starts(scene.info.height), SAMPLED_PATCHES):
+                pixels = scene.rows(row, row + grid.patch_size)
+                band = self._encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # as in _encoded_bands
+                batch = max(
+                    cut_bands([band], grid.patch_size, scene.info.width, grid, 0.0),
+                    key=lambda batch: float(batch.valid_fraction.max()),
+                )
+                patches.append(np.ascontiguousarray(batch.patches[int(np.argmax(batch.valid_fraction))]))
+        return patches

@@ -1,0 +1,211 @@
+"""The file format, version 1.0, as data: every path, attribute, dtype and description, once.
+
+Layout "patches": ``/patches`` holds integer codes (or float32 values), one Blosc chunk per patch; ``/lut`` turns
+codes into
+values in [0, 1]; ``/index`` says where each patch comes from; ``/scenes`` describes the scenes; ``/histogram``
+counts the digital
+numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+FORMAT = "sar-h5"
+FORMAT_VERSION = "1.0"
+CONVENTIONS = "CF-1.11"
+
+PATCHES = "patches"
+LUT = "lut"
+HISTOGRAM = "histogram"
+INDEX = "index"
+SCENES = "scenes"
+SPLITS = "splits"
+DEFAULT_SPLIT = "default"
+
+BLOSC_FILTER = 32001
+
+LIBVER = ("v110", "v110")
+"""HDF5 1.10 objects: HDF5 2.0's latest are unreadable to Debian's h5ls 1.10.8, and the B-trees of 1.8 take four
+times the
+space at 720,953 chunks."""
+
+Encoding = Literal["dn", "palette", "float32"]
+ENCODINGS: tuple[Encoding, ...] = ("palette", "dn", "float32")
+Layout = Literal["patches"]
+LAYOUTS: tuple[Layout, ...] = ("patches",)
+
+SPLIT_CODES: Mapping[str, int] = {"train": 1, "val": 2, "validation": 2, "test": 3}
+"""What the numbers in ``/splits/<name>`` mean; 0 is unused."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dataset of a group with one row per patch or scene.
+
+    Attributes:
+        name: within its group.
+        dtype: little-endian NumPy dtype, or ``"utf-8"`` for variable-length strings.
+        long_name: what it is, for people.
+        units: the unit as CF writes it ("1" for pure numbers, "" for text).
+        width: number of columns of a two-dimensional dataset, 0 for a plain column.
+    """
+
+    name: str
+    dtype: str
+    long_name: str
+    units: str = "1"
+    width: int = 0
+
+    @property
+    def h5_dtype(self) -> npt.DTypeLike:
+        """The dtype that h5py creates the dataset with."""
+        return h5py.string_dtype("utf-8") if self.dtype == "utf-8" else np.dtype(self.dtype)
+
+
+INDEX_COLUMNS = (
+    Column("scene", "<i4", "number of the scene in /scenes"),
+    Column("row", "<i4", "row of the top-left corner in the scene, -1 where unknown", "pixel"),
+    Column("col", "<i4", "column of the top-left corner in the scene, -1 where unknown", "pixel"),
+    Column("valid_fraction", "<f4", "fraction of the patch's pixels that the quality filter counts"),
+    Column("checksum", "<u4", "CRC-32 of the stored chunk"),
+)
+
+SCENE_COLUMNS = (
+    Column("name", "utf-8", "name of the acquisition, the same for all polarizations", ""),
+    Column("source_path", "utf-8", "raster or shard that it was read from", ""),
+    Column("source_size", "<i8", "size of the source file", "byte"),
+    Column("source_checksum", "<u4", "CRC-32 of the source file"),
+    Column("height", "<i4", "rows of the scene, -1 where unknown", "pixel"),
+    Column("width", "<i4", "columns of the scene, -1 where unknown", "pixel"),
+    Column("start_time", "utf-8", "start of sensing, ISO 8601, UTC; empty where unknown", ""),
+    Column("platform", "utf-8", "satellite; empty where unknown", ""),
+    Column("mode", "utf-8", "acquisition mode; empty where unknown", ""),
+    Column("product_type", "utf-8", "product type; empty where unknown", ""),
+    Column("orbit", "<i4", "absolute orbit number, -1 where unknown"),
+    Column("orbit_pass", "utf-8", "ASCENDING or DESCENDING; empty where unknown", ""),
+    Column("patch_start", "<i8", "number of its first patch"),
+    Column("patch_count", "<i8", "how many patches it has in this file"),
+    Column("dropped_count", "<i8", "how many of its grid positions the quality filter dropped"),
+    Column("crs", "utf-8", "coordinate reference system of transform, WKT; empty where there is none", ""),
+    Column(
+        "transform",
+        "<f8",
+        "affine (a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f; NaN without",
+        "",
+        6,
+    ),
+    Column("gcp_start", "<i8", "first row of its ground control points in gcps"),
+    Column("gcp_count", "<i8", "how many ground control points it has"),
+    Column("gcp_crs", "utf-8", "coordinate reference system of its ground control points, WKT", ""),
+)
+
+GCP_TABLE = Column("gcps", "<f8", "ground control points of all scenes: row, col, x, y, z", "", 5)
+
+LUT_COLUMN = Column(LUT, "<f4", "value in [0, 1] of each code: value = lut[code]")
+HISTOGRAM_COLUMN = Column(HISTOGRAM, "<u8", "how often each digital number occurs among the valid pixels of all scenes")
+
+PATCH_ATTRIBUTES = ("vmin", "vmax", "patch_size", "stride", "min_valid", "polarization", "encoding", "layout")
+"""Attributes of the root and again of ``/patches``."""
+
+ROOT_ATTRIBUTES = (
+    "format",
+    "format_version",
+    "Conventions",
+    "title",
+    "history",
+    "quantity",
+    "units",
+    "uuid",
+    "content_digest",
+    "software",
+    "valid_measure",
+    "bounds_origin",
+    "skipped_sources",
+)
+"""Further attributes of the root. ``invalid_code`` stands on the root and on ``/patches`` of files made from
+rasters."""
+
+PATCHES_LONG_NAME: Mapping[Encoding, str] = {
+    "palette": "codes of patches: value = lut[code]",
+    "dn": "digital numbers of patches: value = lut[code]",
+    "float32": "patches, scaled to [0, 1]",
+}
+
+
+@dataclass(frozen=True)
+class FileSettings:
+    """What a file says about all its patches: the attributes of the root and of ``/patches``.
+
+    Attributes:
+        vmin, vmax: bounds in dB.
+        patch_size: side of a patch in pixels.
+        stride: distance of neighbouring patches in pixels, -1 where unknown.
+        min_valid: least valid fraction that the conversion kept; 0 where it dropped nothing.
+        polarization: "vv", "vh", "hh" or "hv".
+        encoding: how values are stored.
+        layout: how patches are stored.
+        invalid_code: the code of pixels without data, or None where the file has none.
+    """
+
+    vmin: float
+    vmax: float
+    patch_size: int
+    stride: int
+    min_valid: float
+    polarization: str
+    encoding: Encoding
+    layout: Layout = "patches"
+    invalid_code: int | None = None
+
+    def to_attrs(self) -> dict[str, object]:
+        """Return the attributes as they are written; the inverse of :meth:`from_attrs`."""
+        attrs: dict[str, object] = {
+            "vmin": np.float64(self.vmin),
+            "vmax": np.float64(self.vmax),
+            "patch_size": np.int64(self.patch_size),
+            "stride": np.int64(self.stride),
+            "min_valid": np.float64(self.min_valid),
+            "polarization": self.polarization,
+            "encoding": self.encoding,
+            "layout": self.layout,
+        }
+        if self.invalid_code is not None:
+            attrs["invalid_code"] = np.int64(self.invalid_code)
+        return attrs
+
+    @classmethod
+    def from_attrs(cls, attrs: Mapping[str, object]) -> FileSettings:
+        """Read the settings from attributes.
+
+        Raises:
+            KeyError: where one is missing.
+            TypeError, ValueError: where one has a value that it cannot have.
+        """
+        encoding, layout = str(attrs["encoding"]), str(attrs["layout"])
+        if encoding not in ENCODINGS or layout not in LAYOUTS:
+            raise ValueError(f"unknown encoding {encoding!r} or layout {layout!r}")
+        invalid_code = attrs.get("invalid_code")
+        return cls(
+            vmin=_number(attrs["vmin"]),
+            vmax=_number(attrs["vmax"]),
+            patch_size=int(_number(attrs["patch_size"])),
+            stride=int(_number(attrs["stride"])),
+            min_valid=_number(attrs["min_valid"]),
+            polarization=str(attrs["polarization"]),
+            encoding=encoding,
+            layout=layout,
+            invalid_code=None if invalid_code is None else int(_number(invalid_code)),
+        )
+
+
+def _number(value: object) -> float:
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    raise TypeError(f"expected a number, found {type(value).__name__}")

@@ -1,0 +1,162 @@
+"""The job for shards: values are scaled already; find codes for them, and take every patch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sar_h5.cutting import BATCH_NBYTES, PatchBatch, Stored
+from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
+from sar_h5.errors import BadSource, BoundsError, SettingError, SourceError
+from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.palette import NotInPaletteError, Palette, PaletteEncoder, find_levels, predict_palettes
+from sar_h5.progress import Progress
+from sar_h5.quantiles import Counts
+from sar_h5.radiometry import Bounds, Floats
+from sar_h5.settings import ConvertSettings
+from sar_h5.sources.scene import UNKNOWN, ShardScene
+
+
+class ShardJob:
+    """Shards of one polarization; see :class:`sar_h5.job.Job` for the attributes.
+
+    Args:
+        polarization: theirs.
+        scenes: the shards, in the order of the file.
+        bounds: what their directory tells of the bounds, or None.
+        stride: what it tells of the stride, -1 where nothing.
+        settings: the user's.
+
+    Raises:
+        BoundsError: where nothing gives the bounds.
+        SettingError: where the settings ask for what shards cannot give.
+    """
+
+    quantity = "backscatter in dB, clipped and scaled to [0, 1] by the source"
+    units = "1"
+
+    def __init__(
+        self,
+        polarization: str,
+        scenes: Sequence[ShardScene],
+        bounds: Bounds | None,
+        stride: int,
+        settings: ConvertSettings,
+    ) -> None:
+        self.polarization = polarization
+        self.scenes = list(scenes)
+        self.broken: list[BadSource] = []
+        self.patch_size = self.scenes[0].patch_size
+        self.stride = stride if settings.stride is None else settings.stride
+        self.min_valid = settings.shard_min_valid
+        self._settings = settings
+        self._bounds = given_bounds(settings, polarization) or bounds or self._refuse_without_bounds()
+        if settings.patch_size not in (None, self.patch_size):
+            raise SettingError(
+                f"--patch-size {settings.patch_size} does not fit the shards of {polarization}, whose patches have "
+                f"{self.patch_size} pixels a side; leave it out"
+            )
+        if settings.encoding == "dn":
+            raise SettingError("--encoding dn needs the products: shards have lost their digital numbers")
+
+    @property
+    def source_nbytes(self) -> int:
+        """Size of all patches of the shards."""
+        return sum(shard.count for shard in self.scenes) * self.patch_size**2 * np.dtype(np.float32).itemsize
+
+    @property
+    def histogram(self) -> Counts | None:
+        """None: shards have lost their digital numbers."""
+        return None
+
+    def survey(self, progress: Progress) -> None:
+        """Nothing to do: bounds are known, and shards are checked on the way, so that each is read once."""
+
+    def plan(self, progress: Progress) -> Plan:
+        """Take the palette that follows from the bounds where it holds a sample, else search all values for one."""
+        sample = self._sample()
+        storage = self._predict_storage(sample)
+        return self._make_plan(self._search_storage(progress) if storage is None else storage, sample)
+
+    def replan(self, progress: Progress) -> Plan:
+        """Search all values for a palette, after one has turned up that the predicted palette does not hold."""
+        return self._make_plan(self._search_storage(progress), self._sample())
+
+    def positions(self, scene: ShardScene) -> int:
+        """Return how many patches a shard holds."""
+        return scene.count
+
+    def cut(self, scene: ShardScene, progress: Progress) -> Iterator[PatchBatch]:
+        """Yield the patches of a shard, all of them unless the user set a least valid fraction.
+
+        Raises:
+            SourceError: where the shard holds NaN or values outside [0, 1], or ends early.
+            NotInPaletteError: where a value is not in the palette.
+        """
+        for values in scene.batches(BATCH_NBYTES):
+            stored, fraction = self._encoder.encode(values, self._settings.valid_measure)
+            kept = fraction >= self.min_valid
+            unknown = np.full(int(kept.sum()), UNKNOWN, dtype=np.int32)
+            progress.advance(values.nbytes)
+            if kept.any():
+                yield PatchBatch(
+                    stored if kept.all() else stored[kept],
+                    unknown,
+                    unknown,
+                    fraction[kept].astype(np.float32),
+                )
+
+    def _refuse_without_bounds(self) -> Bounds:
+        raise BoundsError(
+            f"the {self.polarization} shards are scaled to [0, 1], but nothing tells with which bounds in dB: "
+            "expected vmin and "
+            "vmax in metadata.npy or global_bounds.npy beside them; give them with --vmin and --vmax, or --bounds FILE"
+        )
+
+    def _make_plan(self, storage: Storage, sample: Sequence[Floats]) -> Plan:
+        self._encoder = ShardEncoder(storage)
+        stored: list[Stored] = [self._encoder.encode(patch[np.newaxis], "range")[0][0] for patch in sample]
+        positions = sum(self.positions(shard) for shard in self.scenes)
+        return make_plan(self._bounds, storage, stored, positions, self._settings)
+
+    def _sample(self) -> list[Floats]:
+        """Read a few patches, spread over the shards; what cannot be read is left for the conversion to name."""
+        patches: list[Floats] = []
+        for shard in spread([shard for shard in self.scenes if shard.count], SAMPLED_SCENES):
+            for number in spread(range(shard.count), SAMPLED_PATCHES):
+                try:
+                    patches.append(shard.patches(number, number + 1)[0])
+                except SourceError:
+                    break
+        return patches
+
+    def _predict_storage(self, sample: Sequence[Floats]) -> Storage | None:
+        if self._settings.encoding == "float32":
+            return float_storage()
+        for palette in predict_palettes(self._bounds):
+            encoder = PaletteEncoder(palette)
+            try:
+                for patch in sample:
+                    encoder.encode(patch)
+            except NotInPaletteError:
+                continue
+            return palette_storage(palette, from_dn=False)
+        return None
+
+    def _search_storage(self, progress: Progress) -> Storage:
+        progress.start(f"{self.polarization} palette", self.source_nbytes)
+        levels = find_levels(self._all_values(progress))
+        if levels is None or not len(levels):
+            return float_storage(why_no_palette(self._settings))
+        return palette_storage(Palette(levels), from_dn=False)
+
+    def _all_values(self, progress: Progress) -> Iterator[Floats]:
+        for number, shard in enumerate(self.scenes, start=1):
+            progress.scene(number, len(self.scenes))
+            try:
+                for values in shard.batches(BATCH_NBYTES):
+                    yield values
+                    progress.advance(values.nbytes)
+            except SourceError:
+                continue  # the conversion names it

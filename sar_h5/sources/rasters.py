@@ -1,0 +1,226 @@
+"""Rasters read through rasterio: checked when found, then streamed in full-width row bands."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from sar_h5.errors import BadSource, SourceError
+from sar_h5.radiometry import Floats
+from sar_h5.sources.checksums import checksum_file
+from sar_h5.sources.naming import POLARIZATIONS
+from sar_h5.sources.products import RasterFile, loose_raster
+from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
+
+GDAL_CACHE_NBYTES = 64 << 20
+"""GDAL's block cache takes 5 % of the machine's memory unless told otherwise. 64 MB hold a row of 512-pixel tiles of
+an IW scene."""
+
+MOST_BLOCK_NBYTES = 128 << 20
+"""GDAL decodes whole blocks. A compressed raster stored as one huge block would be held in memory as a whole."""
+
+_DTYPES = ("uint16", "float32", "float64")
+
+
+@contextmanager
+def open_raster(gdal_path: str) -> Iterator[rasterio.DatasetReader]:
+    """Open a raster with a bounded block cache.
+
+    Args:
+        gdal_path: what GDAL opens.
+
+    Raises:
+        SourceError: where it cannot be opened, or fails while it is read.
+    """
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES), warnings.catch_warnings():
+            # Measurement rasters carry ground control points or nothing; neither concerns the pixels.
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(gdal_path) as dataset:
+                yield dataset
+    except RasterioError as error:
+        cause = error.__cause__ or error
+        raise SourceError(f"expected a readable raster; GDAL says: {cause}") from error
+
+
+class GeoTiffScene:
+    """One band of a raster file.
+
+    Args:
+        info: what is known of the scene.
+        file: where it lies.
+        band: number of the band, from 1.
+        dtype: of its pixels.
+        nodata: declared value of pixels without data, or None.
+    """
+
+    def __init__(
+        self, info: SceneInfo, file: RasterFile, band: int, dtype: np.dtype[np.generic], nodata: float | None
+    ) -> None:
+        self.info = info
+        self.dtype = dtype
+        self.nodata = nodata
+        self._file = file
+        self._band = band
+
+    @contextmanager
+    def bands(self, height: int) -> Iterator[Iterator[npt.NDArray[np.generic]]]:
+        """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom."""
+        with open_raster(self._file.gdal_path) as dataset:
+            yield (
+                self._read(dataset, start, min(start + height, self.info.height))
+                for start in range(0, self.info.height, height)
+            )
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[np.generic]:
+        """Read rows ``start`` to ``stop`` (exclusive), shape (stop - start, W)."""
+        with open_raster(self._file.gdal_path) as dataset:
+            return self._read(dataset, start, stop)
+
+    def identify(self) -> SourceFile:
+        """Read size and checksum of the file; of the member, as its archive lists them, where it lies in one."""
+        if self._file.archive is None:
+            return checksum_file(Path(self._file.gdal_path))
+        with zipfile.ZipFile(self._file.archive) as archive:
+            member = archive.getinfo(self._file.member)
+            return SourceFile(member.file_size, member.CRC)
+
+    def _read(self, dataset: rasterio.DatasetReader, start: int, stop: int) -> npt.NDArray[np.generic]:
+        pixels: npt.NDArray[np.generic] = dataset.read(
+            self._band, window=Window(0, start, self.info.width, stop - start)
+        )
+        return pixels
+
+
+def open_scenes(file: RasterFile, assigned: str | None) -> tuple[list[GeoTiffScene], list[BadSource]]:
+    """Look at a raster file and make a scene of each of its polarizations.
+
+    Args:
+        file: the raster.
+        assigned: the polarization that the user gives to rasters that tell none, or None.
+
+    Returns:
+        The scenes, and the file as broken with the reason where it cannot be used.
+    """
+    try:
+        if file.info.product_type in ("SLC", "RAW", "OCN"):
+            raise SourceError(f"expected a detected product (GRD), found {file.info.product_type}: {_DETECT}")
+        with open_raster(file.gdal_path) as dataset:
+            return [
+                _make_scene(file, dataset, band, name) for band, name in _polarized_bands(file, dataset, assigned)
+            ], []
+    except SourceError as error:
+        return [], [BadSource(file.info.path, str(error))]
+
+
+_DETECT = "detect it first (multilook the squared magnitude), for example with SNAP, pyroSAR or ISCE"
+
+
+def _polarized_bands(file: RasterFile, dataset: rasterio.DatasetReader, assigned: str | None) -> list[tuple[int, str]]:
+    """Return (band number, polarization) of each band in use, or raise SourceError with the reason for none."""
+    _check_layout(dataset)
+    described = [(text or "").strip().lower() for text in dataset.descriptions]
+    if dataset.count == 1:
+        polarization = (
+            file.info.polarization or next((text for text in described if text in POLARIZATIONS), "") or assigned
+        )
+        if not polarization:
+            raise SourceError(
+                "nothing tells its polarization: name it like scene-vv.tif, or pass --polarization vv (vh, hh, hv)"
+            )
+        return [(1, polarization)]
+    named = [(band, text) for band, text in enumerate(described, start=1) if text in POLARIZATIONS]
+    if not named or len({text for _, text in named}) < len(named):
+        raise SourceError(
+            f"found {dataset.count} bands described as {described}; expected one band, or bands described VV, VH, "
+            "HH or HV "
+            "to tell them apart (set them with gdal_edit.py or rasterio's set_band_description)"
+        )
+    return named
+
+
+def _check_layout(dataset: rasterio.DatasetReader) -> None:
+    dtype = dataset.dtypes[0]
+    if dtype.startswith("complex"):
+        raise SourceError(f"expected detected amplitude or intensity, found complex pixels ({dtype}, SLC): {_DETECT}")
+    if dtype in ("uint8", "int8"):
+        raise SourceError(
+            f"expected uint16 DN or float backscatter, found {dtype}: an 8-bit display image has lost its radiometry"
+        )
+    if dtype not in _DTYPES:
+        raise SourceError(f"expected dtype {', '.join(_DTYPES)}, found {dtype}")
+    rows, cols = dataset.block_shapes[0]
+    nbytes = rows * cols * np.dtype(dtype).itemsize
+    if dataset.compression is not None and nbytes > MOST_BLOCK_NBYTES:
+        raise SourceError(
+            f"expected strips or tiles, found one compressed block of {rows} x {cols} pixels ({nbytes >> 20} MB), "
+            "which would have "
+            "to be held in memory whole; rewrite it with gdal_translate -co TILED=YES"
+        )
+
+
+def _make_scene(file: RasterFile, dataset: rasterio.DatasetReader, band: int, polarization: str) -> GeoTiffScene:
+    info = dataclasses.replace(
+        file.info,
+        polarization=polarization,
+        height=dataset.height,
+        width=dataset.width,
+        georeference=_georeference(dataset),
+    )
+    info = _with_tag_facts(info, dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""))
+    return GeoTiffScene(info, file, band, np.dtype(dataset.dtypes[band - 1]), dataset.nodatavals[band - 1])
+
+
+def _with_tag_facts(info: SceneInfo, description: str) -> SceneInfo:
+    """Read "Sentinel-1A IW GRD HR L1", the tag of ESA's rasters, where neither names nor documents told as much."""
+    words = description.split()
+    if len(words) < 3 or not words[0].startswith("Sentinel-1") or info.platform:
+        return info
+    return dataclasses.replace(info, platform=f"S1{words[0][-1]}", mode=words[1], product_type=words[2])
+
+
+def _georeference(dataset: rasterio.DatasetReader) -> Georeference:
+    points, gcp_crs = dataset.gcps
+    transform = dataset.transform
+    placed = dataset.crs is not None or not transform.is_identity
+    return Georeference(
+        crs=dataset.crs.to_wkt() if dataset.crs else "",
+        transform=tuple(transform)[:6] if placed else Georeference.transform,
+        gcps=tuple((point.row, point.col, point.x, point.y, point.z or 0.0) for point in points),
+        gcp_crs=gcp_crs.to_wkt() if points and gcp_crs else "",
+    )
+
+
+def load_sar_image(path: str | Path) -> Floats:
+    """Read one raster whole, for a look at a single image; ``convert`` streams instead.
+
+    Args:
+        path: a GeoTIFF with one real band.
+
+    Returns:
+        float32 of shape (H, W); NaN where the raster declares no data.
+
+    Raises:
+        SourceError: where it cannot be read, is complex, 8-bit or has several bands that nothing tells apart.
+    """
+    scenes, broken = open_scenes(loose_raster(Path(path)), assigned="vv")
+    if broken:
+        raise SourceError(str(broken[0]))
+    if len(scenes) > 1:
+        raise SourceError(f"{path}: expected one band, found {len(scenes)}; read them with rasterio")
+    scene = scenes[0]
+    pixels = scene.rows(0, scene.info.height)
+    image = pixels.astype(np.float32)
+    if scene.nodata is not None:
+        image[pixels == np.dtype(scene.dtype).type(scene.nodata)] = np.nan
+    return image

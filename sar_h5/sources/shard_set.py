@@ -1,0 +1,199 @@
+"""A directory of shards: which files belong to it, in which order, and what its metadata tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from sar_h5.errors import BadSource, BoundsError, SourceError
+from sar_h5.radiometry import Bounds
+from sar_h5.sources.bounds_file import find_bounds, read_bounds_file
+from sar_h5.sources.scene import UNKNOWN
+from sar_h5.sources.shards import NpyShard, shard_polarization
+from sar_h5.unpickle import read_plain_data
+
+METADATA = "metadata.npy"
+GLOBAL_BOUNDS = "global_bounds.npy"
+SHUFFLE_INDEX = "shuffle_idx.npy"
+METADATA_NAMES = frozenset({METADATA, GLOBAL_BOUNDS, SHUFFLE_INDEX})
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The shards of one directory.
+
+    Attributes:
+        shards: in the order of ``file_index``, or by name where there is none.
+        bounds: what the directory tells of the bounds, by polarization.
+        stride: distance between neighbouring patches as the metadata tell it; -1 where they do not.
+        broken: what cannot be used, and why.
+        notes: what a user may want to know about the choice of files.
+    """
+
+    shards: tuple[NpyShard, ...] = ()
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    stride: int = UNKNOWN
+    broken: tuple[BadSource, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_shard_set(
+    directory: Path,
+    files: Sequence[Path],
+    wanted: Sequence[str] = (),
+    assigned: str | None = None,
+    *,
+    with_bounds: bool = True,
+) -> ShardSet:
+    """Open the shards of a directory.
+
+    Args:
+        directory: where ``metadata.npy`` and ``global_bounds.npy`` are looked for; paths in ``file_index`` resolve
+            here.
+        files: the ``.npy`` files to use, metadata excluded; with a ``file_index`` those that it does not list are
+            left out.
+        wanted: keep only shards of these polarizations; empty for all.
+        assigned: the polarization that the user gives to shards that tell none, or None.
+        with_bounds: whether to look for bounds.
+
+    Raises:
+        SourceError: where the metadata cannot be read, or ask for more than plain data.
+        BoundsError: where the directory contradicts itself about the bounds.
+    """
+    metadata = _read_metadata(directory)
+    listed, broken = _resolve_index(directory, metadata.get("file_index"))
+    notes: list[str] = []
+    if listed is None:
+        entries = [(path, UNKNOWN) for path in sorted(files, key=lambda path: path.name)]
+    else:
+        chosen = {path.resolve() for path in files}
+        entries = [(path, count) for path, count in listed if path.resolve() in chosen]
+        left_out = sorted(path.name for path in files if path.resolve() not in {path.resolve() for path, _ in listed})
+        if left_out:
+            notes.append(f"{directory}: not in file_index and left out: {', '.join(left_out)}")
+    if (directory / SHUFFLE_INDEX).is_file():
+        notes.append(f"{directory}: {SHUFFLE_INDEX} is not applied; patches keep the order of the shards")
+    shards, unusable = _open_shards(entries, wanted, assigned)
+    polarizations = sorted({shard.info.polarization for shard in shards})
+    return ShardSet(
+        shards=tuple(shards),
+        bounds=_find_all_bounds(directory, metadata, polarizations) if with_bounds else {},
+        stride=_positive_int(metadata.get("stride")),
+        broken=(*broken, *unusable),
+        notes=tuple(notes),
+    )
+
+
+def _read_metadata(directory: Path) -> dict[str, object]:
+    path = directory / METADATA
+    if not path.is_file():
+        return {}
+    data = read_plain_data(path)
+    if not isinstance(data, Mapping):
+        raise SourceError(f"{path}: expected a pickled dict with file_index, found {type(data).__name__}")
+    return {str(key): value for key, value in data.items()}
+
+
+def _resolve_index(directory: Path, index: object) -> tuple[list[tuple[Path, int]] | None, list[BadSource]]:
+    """Resolve ``file_index`` within the directory; None where there is none."""
+    if index is None:
+        return None, []
+    entries = index.tolist() if isinstance(index, np.ndarray) else index
+    if not isinstance(entries, (list, tuple)):
+        raise SourceError(
+            f"{directory / METADATA}: expected file_index as a list of (path, count), found {type(index).__name__}"
+        )
+    resolved: list[tuple[Path, int]] = []
+    broken: list[BadSource] = []
+    for entry in entries:
+        name, count = _index_entry(directory, entry)
+        path = resolve_within(directory, name)
+        if path is None:
+            broken.append(BadSource(name, f"listed in file_index, but not found within {directory}"))
+        else:
+            resolved.append((path, count))
+    return resolved, broken
+
+
+def _index_entry(directory: Path, entry: object) -> tuple[str, int]:
+    if isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[0], (str, PurePath)):
+        count = _positive_int(entry[1], least=0)
+        if count != UNKNOWN:
+            return str(entry[0]), count
+    raise SourceError(f"{directory / METADATA}: expected entries (path, count) in file_index, found {entry!r:.200}")
+
+
+def _positive_int(value: object, least: int = 1) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least:
+        return int(value)
+    return UNKNOWN
+
+
+def resolve_within(directory: Path, name: str) -> Path | None:
+    """Find a listed file within a directory, wherever the list was written.
+
+    Lists travel: a path may be relative, absolute on another machine, or a Windows path. The longest tail of it that
+    exists
+    below the directory is taken; nothing outside the directory ever is.
+
+    Args:
+        directory: where to look.
+        name: the path as listed.
+
+    Returns:
+        The file, or None where no tail of the path exists.
+    """
+    pure: PurePath = PureWindowsPath(name) if "\\" in name or PureWindowsPath(name).drive else PurePosixPath(name)
+    parts = [part for part in pure.parts if part != pure.anchor and part != "."]
+    while ".." in parts:
+        parts = parts[parts.index("..") + 1 :]
+    root = directory.resolve()
+    for first in range(len(parts)):
+        candidate = directory.joinpath(*parts[first:])
+        if candidate.is_file() and candidate.resolve().is_relative_to(root):
+            return candidate
+    return None
+
+
+def _open_shards(
+    entries: Sequence[tuple[Path, int]], wanted: Sequence[str], assigned: str | None
+) -> tuple[list[NpyShard], list[BadSource]]:
+    shards: list[NpyShard] = []
+    broken: list[BadSource] = []
+    for path, count in entries:
+        try:
+            polarization = shard_polarization(path, assigned)
+            if wanted and polarization not in wanted:
+                continue
+            shard = NpyShard(path, str(path), polarization)
+            if count not in (UNKNOWN, shard.count):
+                raise SourceError(f"file_index promises {count} patches, the shard's header {shard.count}")
+        except SourceError as error:
+            broken.append(BadSource(str(path), str(error)))
+        else:
+            shards.append(shard)
+    return shards, broken
+
+
+def _find_all_bounds(
+    directory: Path, metadata: Mapping[str, object], polarizations: Sequence[str]
+) -> dict[str, Bounds]:
+    found: dict[str, Bounds] = {}
+    for polarization in polarizations:
+        stated = [find_bounds(metadata, polarization, str(directory / METADATA))]
+        if (directory / GLOBAL_BOUNDS).is_file():
+            stated.append(read_bounds_file(directory / GLOBAL_BOUNDS, polarization))
+        given = [bounds for bounds in stated if bounds is not None]
+        if len({(np.float32(bounds.vmin), np.float32(bounds.vmax)) for bounds in given}) > 1:
+            first, second = given
+            raise BoundsError(
+                f"{first.origin} says {first.vmin} to {first.vmax} dB, {second.origin} says {second.vmin} to "
+                f"{second.vmax} dB; "
+                "give the right ones with --vmin and --vmax"
+            )
+        if given:
+            found[polarization] = given[-1]
+    return found

@@ -1,0 +1,152 @@
+"""Shards: ``.npy`` files of patches (n, P, P), float32 in [0, 1], read in batches and checked value by value."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy_format
+
+from sar_h5.errors import SourceError
+from sar_h5.sources.checksums import checksum_file
+from sar_h5.sources.naming import find_polarization, scene_name
+from sar_h5.sources.products import name_facts
+from sar_h5.sources.scene import UNKNOWN, SceneInfo, SourceFile
+
+Floats = npt.NDArray[np.float32]
+
+
+class NpyShard:
+    """One shard, its header checked when made.
+
+    Args:
+        path: the ``.npy`` file.
+        shown: how the user knows it.
+        polarization: its polarization.
+
+    Raises:
+        SourceError: where the header is not that of patches, or promises more bytes than the file holds.
+    """
+
+    def __init__(self, path: Path, shown: str, polarization: str) -> None:
+        self._path = path
+        try:
+            with path.open("rb") as file:
+                shape, self._dtype = _read_header(file)
+                self._offset = file.tell()
+            nbytes = path.stat().st_size
+        except OSError as error:
+            raise SourceError(f"cannot be read: {error.strerror or error}") from error
+        self.count, self.patch_size = shape[0], shape[1]
+        self._patch_nbytes = self.patch_size**2 * self._dtype.itemsize
+        promised = self._offset + self.count * self._patch_nbytes
+        if nbytes < promised:
+            whole = max(nbytes - self._offset, 0) // self._patch_nbytes
+            raise SourceError(
+                f"truncated: the header promises {self.count} patches ({promised} bytes), the file holds {nbytes} "
+                "bytes "
+                f"({whole} whole patches)"
+            )
+        self.info = _describe(path, shown, polarization)
+        self._identity: SourceFile | None = None
+
+    def batches(self, most_nbytes: int) -> Iterator[Floats]:
+        """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``.
+
+        Raises:
+            SourceError: where a patch holds NaN or a value outside [0, 1], or the file ends early.
+        """
+        step = max(1, most_nbytes // self._patch_nbytes)
+        with self._path.open("rb") as file:
+            header = file.read(self._offset)
+            nbytes, crc32 = len(header), zlib.crc32(header)
+            for start in range(0, self.count, step):
+                raw = self._read(file, min(step, self.count - start))
+                nbytes, crc32 = nbytes + raw.nbytes, zlib.crc32(raw.data, crc32)
+                yield self._checked(raw, start)
+            while rest := file.read(1 << 20):
+                nbytes, crc32 = nbytes + len(rest), zlib.crc32(rest, crc32)
+        self._identity = SourceFile(nbytes, crc32)
+
+    def patches(self, start: int, stop: int) -> Floats:
+        """Read patches ``start`` to ``stop`` (exclusive), float32 (n, P, P); errors as :meth:`batches`."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset + start * self._patch_nbytes)
+            return self._checked(self._read(file, stop - start), start)
+
+    def identify(self) -> SourceFile:
+        """Return size and checksum of the file: known from the batches where all were read, else read now."""
+        return self._identity or checksum_file(self._path)
+
+    def _read(self, file: BinaryIO, count: int) -> npt.NDArray[np.uint8]:
+        raw = np.empty(count * self._patch_nbytes, dtype=np.uint8)
+        got = file.readinto(raw)  # type: ignore[attr-defined]  # every binary file has it; BinaryIO does not say so
+        if got != raw.nbytes:
+            raise SourceError(f"ended early: {raw.nbytes - got} bytes short; was it changed while it was read?")
+        return raw
+
+    def _checked(self, raw: npt.NDArray[np.uint8], start: int) -> Floats:
+        values = raw.view(self._dtype).reshape(-1, self.patch_size, self.patch_size).astype(np.float32, copy=False)
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise SourceError(_describe_bad_values(values, start))
+        return values
+
+
+def _describe_bad_values(values: Floats, start: int) -> str:
+    bad = ~((values >= 0) & (values <= 1))
+    first = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
+    patch = values[first][bad[first]]
+    what = "NaN" if np.isnan(patch).any() else f"values outside [0, 1] such as {patch[0]:g}"
+    return f"patch {start + first} holds {what} ({patch.size} pixels); expected finite values in [0, 1]"
+
+
+def _read_header(file: BinaryIO) -> tuple[tuple[int, int, int], np.dtype[np.float32]]:
+    """Read a ``.npy`` header; raise SourceError unless it announces square float32 patches in C order."""
+    if not file.read(1):
+        raise SourceError("empty file (0 bytes); expected a .npy header")
+    file.seek(0)
+    readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+    try:
+        version = npy_format.read_magic(file)
+        shape, fortran, dtype = readers[version](file)
+    except (ValueError, KeyError) as error:
+        raise SourceError(f"expected a .npy file of patches, found no such header: {error}") from error
+    if dtype.kind != "f" or dtype.itemsize != 4:
+        raise SourceError(f"expected dtype float32, found {dtype}")
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] < 1:
+        raise SourceError(f"expected shape (n, P, P), found {shape}")
+    if fortran and shape[0] > 0:
+        raise SourceError("expected C order, found Fortran order; save it again with np.ascontiguousarray")
+    return shape, dtype
+
+
+def _describe(path: Path, shown: str, polarization: str) -> SceneInfo:
+    facts = name_facts(path.stem)
+    return SceneInfo(
+        name=scene_name(path.stem) or scene_name(path.resolve().parent.name) or path.stem,
+        path=shown,
+        polarization=polarization,
+        platform=facts.get("platform", ""),
+        mode=facts.get("mode", ""),
+        product_type=facts.get("product_type", ""),
+        start_time=facts.get("start_time", ""),
+        orbit=int(facts.get("orbit", UNKNOWN)),
+    )
+
+
+def shard_polarization(path: Path, assigned: str | None) -> str:
+    """Return the polarization that a shard's name or folder tells, else the assigned one.
+
+    Raises:
+        SourceError: where there is neither.
+    """
+    polarization = find_polarization(path.stem) or find_polarization(path.parent.name) or assigned
+    if not polarization:
+        raise SourceError(
+            "nothing tells its polarization: name it like patches-vv-1.npy, or pass --polarization vv (vh, hh, hv)"
+        )
+    return polarization

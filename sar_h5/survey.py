@@ -1,0 +1,252 @@
+"""The first pass over rasters: the histogram of all valid pixels, exact bounds, and every scene that cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.encoding import mask_dn
+from sar_h5.errors import BadSource, RadiometryError, SourceError
+from sar_h5.progress import Progress
+from sar_h5.quantiles import Counts, FloatPercentiles, count_coarse, count_dn, dn_percentiles
+from sar_h5.radiometry import Bounds, Floats, Units, guess_units, pixels_to_db, to_db
+from sar_h5.sources.scene import RasterScene
+from sar_h5.tiling import PatchGrid
+
+BAND_NBYTES = 4 << 20
+"""About how many bytes of a raster are read at once."""
+
+_SAMPLED_BANDS = 8
+_SAMPLED_ROWS = 64
+
+
+@dataclass
+class Survey:
+    """What the first pass over the scenes of one polarization found.
+
+    Attributes:
+        scenes: those that can be used.
+        broken: the others, and why.
+        counts: uint64 (65536,): valid digital numbers, or float dB by the upper half of their ordered bit patterns.
+    """
+
+    scenes: list[RasterScene] = field(default_factory=list)
+    broken: list[BadSource] = field(default_factory=list)
+    counts: Counts = field(default_factory=lambda: np.zeros(1 << 16, dtype=np.uint64))
+
+
+def band_height(scene: RasterScene) -> int:
+    """Return how many rows of a scene to read at once."""
+    return max(1, BAND_NBYTES // (scene.info.width * scene.dtype.itemsize))
+
+
+def raster_nbytes(scenes: Sequence[RasterScene]) -> int:
+    """Return how many bytes of pixels the scenes hold, uncompressed."""
+    return sum(scene.info.height * scene.info.width * scene.dtype.itemsize for scene in scenes)
+
+
+def read_bands(scene: RasterScene, progress: Progress) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield the bands of a scene from top to bottom, with progress.
+
+    Raises:
+        SourceError: where the raster cannot be read.
+    """
+    with scene.bands(band_height(scene)) as bands:
+        for band in bands:
+            yield band
+            progress.advance(band.nbytes)
+
+
+def check_size(scene: RasterScene, grid: PatchGrid) -> None:
+    """Raise SourceError where a scene is smaller than a patch."""
+    height, width = scene.info.height, scene.info.width
+    if grid.count(height, width) == 0:
+        raise SourceError(
+            f"the scene has {height} x {width} pixels, less than one patch of {grid.patch_size} x {grid.patch_size}; "
+            "choose a smaller --patch-size"
+        )
+
+
+def check_counts(counts: Counts) -> None:
+    """Raise SourceError where the valid digital numbers of a scene are none, or all the same."""
+    levels = np.flatnonzero(counts)
+    if len(levels) == 0:
+        raise SourceError("holds no valid pixel: all are zero or nodata")
+    if len(levels) == 1:
+        raise SourceError(f"is constant: every valid pixel is DN {levels[0]}, which leaves nothing to scale")
+
+
+def sort_by_use(scenes: Sequence[RasterScene], grid: PatchGrid) -> Survey:
+    """Set aside the scenes that are smaller than a patch; nothing is read."""
+    survey = Survey()
+    for scene in scenes:
+        try:
+            check_size(scene, grid)
+        except SourceError as error:
+            survey.broken.append(BadSource(scene.info.path, str(error)))
+        else:
+            survey.scenes.append(scene)
+    return survey
+
+
+def survey_scenes(scenes: Sequence[RasterScene], count: Callable[[RasterScene], Counts], progress: Progress) -> Survey:
+    """Count the pixels of all scenes; a scene that fails is set aside and counts for nothing.
+
+    Args:
+        scenes: the scenes of one polarization.
+        count: counts one scene, or raises SourceError.
+        progress: told of each scene.
+    """
+    survey = Survey()
+    for number, scene in enumerate(scenes, start=1):
+        progress.scene(number, len(scenes))
+        try:
+            counts = count(scene)
+        except SourceError as error:
+            survey.broken.append(BadSource(scene.info.path, str(error)))
+        else:
+            survey.scenes.append(scene)
+            survey.counts += counts
+    return survey
+
+
+def count_scene_dn(scene: RasterScene, progress: Progress) -> Counts:
+    """Count the valid digital numbers of one scene.
+
+    Raises:
+        SourceError: where it cannot be read, or its valid pixels are none or all the same.
+    """
+    counts = np.zeros(1 << 16, dtype=np.uint64)
+    for band in read_bands(scene, progress):
+        counts += count_dn(mask_dn(band.astype(np.uint16, copy=False), scene.nodata))
+    check_counts(counts)
+    return counts
+
+
+def dn_bounds(counts: Counts, percentiles: tuple[float, float]) -> Bounds:
+    """Take the bounds from the histogram of digital numbers.
+
+    Raises:
+        BoundsError: where the percentiles coincide.
+    """
+    dn = np.arange(len(counts), dtype=np.float32)
+    dn[0] = 1  # never counted; any value that keeps the table rising
+    vmin, vmax = dn_percentiles(counts, to_db(dn), percentiles)
+    return Bounds(vmin, vmax, _percentile_origin(percentiles))
+
+
+def valid_db(scene: RasterScene, units: Units, progress: Progress) -> Iterator[Floats]:
+    """Yield the valid pixels of a float scene in dB, band by band, flat."""
+    for band in read_bands(scene, progress):
+        db, invalid = pixels_to_db(band, units, scene.nodata)
+        yield db[~invalid]
+
+
+def count_scene_db(scene: RasterScene, units: Units, progress: Progress) -> Counts:
+    """Count the valid dB values of one float scene by the upper half of their bit patterns.
+
+    Raises:
+        SourceError: where it cannot be read, or its valid pixels are none or all the same.
+    """
+    counts = np.zeros(1 << 16, dtype=np.uint64)
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for values in valid_db(scene, units, progress):
+        counts += count_coarse(values)
+        low, high = min(low, values.min(initial=low)), max(high, values.max(initial=high))
+    if low > high:
+        raise SourceError("holds no valid pixel: all are NaN, nodata or not positive")
+    if low == high:
+        raise SourceError(f"is constant: every valid pixel is {low:g} dB, which leaves nothing to scale")
+    return counts
+
+
+def float_bounds(survey: Survey, units: Units, percentiles: tuple[float, float], progress: Progress) -> Bounds:
+    """Take the bounds of float scenes exactly, by a second pass that counts the lower half of the bit patterns.
+
+    Raises:
+        BoundsError: where the percentiles coincide.
+    """
+    exact = FloatPercentiles(survey.counts, percentiles)
+    for number, scene in enumerate(survey.scenes, start=1):
+        progress.scene(number, len(survey.scenes))
+        for values in valid_db(scene, units, progress):
+            exact.count_fine(values)
+    vmin, vmax = exact.values()
+    return Bounds(vmin, vmax, _percentile_origin(percentiles))
+
+
+def _percentile_origin(percentiles: tuple[float, float]) -> str:
+    low, high = percentiles
+    return f"percentiles {low:g} and {high:g} of all valid pixels of all scenes"
+
+
+def resolve_units(scenes: Sequence[RasterScene], asked: str) -> Units:
+    """Say what the pixels of all scenes are.
+
+    Args:
+        scenes: the scenes of one polarization.
+        asked: "dn", "linear", "db", or "auto".
+
+    Raises:
+        RadiometryError: where integers are called floats or the other way round, scenes differ, or floats leave a
+        doubt.
+    """
+    integers = [scene for scene in scenes if scene.dtype == np.uint16]
+    floats = [scene for scene in scenes if scene.dtype != np.uint16]
+    if integers and floats:
+        raise RadiometryError(
+            f"found digital numbers ({integers[0].info.path}) and floats ({floats[0].info.path}) in one polarization; "
+            "convert them into separate files, since they cannot share bounds"
+        )
+    if integers:
+        if asked not in ("auto", Units.DN):
+            raise RadiometryError(
+                f"{integers[0].info.path}: uint16 pixels are digital numbers; --units {asked} is for floats"
+            )
+        return Units.DN
+    if asked == Units.DN:
+        raise RadiometryError(
+            f"{floats[0].info.path}: expected uint16 digital numbers, found {floats[0].dtype}; pass --units"
+        )
+    return Units(asked) if asked != "auto" else _agree(floats)
+
+
+def _agree(scenes: Sequence[RasterScene]) -> Units:
+    guesses: list[tuple[RasterScene, Units]] = []
+    for scene in scenes:
+        # A scene that cannot be read has no say here; the survey names it.
+        with contextlib.suppress(SourceError):
+            guesses.append((scene, _guess_scene_units(scene)))
+    if not guesses:
+        return Units.LINEAR
+    for scene, units in guesses[1:]:
+        if units != guesses[0][1]:
+            first = guesses[0][0].info.path
+            raise RadiometryError(
+                f"{first} looks like {guesses[0][1]}, {scene.info.path} like {units}; convert them apart, or pass "
+                "--units linear "
+                "or --units db"
+            )
+    return guesses[0][1]
+
+
+def _guess_scene_units(scene: RasterScene) -> Units:
+    height = scene.info.height
+    starts = sorted({height * part // _SAMPLED_BANDS for part in range(_SAMPLED_BANDS)})
+    pixels = np.concatenate([scene.rows(start, min(start + _SAMPLED_ROWS, height)).ravel() for start in starts])
+    keep = np.isfinite(pixels)
+    if scene.nodata is not None:
+        keep &= pixels != scene.dtype.type(scene.nodata)
+    sample = pixels[keep & (pixels != 0)]
+    units = guess_units(sample.astype(np.float32))
+    if units is None:
+        seen = f"values from {sample.min():g} to {sample.max():g}" if sample.size else "no valid value in a sample"
+        raise RadiometryError(
+            f"{scene.info.path}: cannot tell whether its floats are linear or in dB ({seen}); pass --units linear "
+            "or --units db"
+        )
+    return units

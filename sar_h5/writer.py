@@ -1,0 +1,283 @@
+"""One HDF5 file from scenes of patches, as ``schema`` lays it out; chunks are compressed here, written as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import hdf5plugin
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5 import schema
+from sar_h5.compression import Codec
+from sar_h5.cutting import PatchBatch
+from sar_h5.digest import ContentDigest, hash_patches, patch_content
+from sar_h5.encoding import Storage
+from sar_h5.errors import OutputError
+from sar_h5.schema import Column, FileSettings
+from sar_h5.sources.scene import SceneInfo, SourceFile
+from sar_h5.version import VERSION
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a file says about how it was made.
+
+    Attributes:
+        title: one line for catalogues.
+        command: what made it, for the history.
+        quantity, units: of the source's pixels.
+        bounds_origin: how the bounds came about.
+        valid_measure: what ``valid_fraction`` counts: "range" or "pixels".
+        skipped_sources: broken sources that were left out, with the reason.
+    """
+
+    title: str
+    command: str
+    quantity: str
+    units: str
+    bounds_origin: str
+    valid_measure: str
+    skipped_sources: tuple[str, ...] = ()
+
+
+@dataclass
+class _SceneRows:
+    """The columns of one scene, gathered while its patches are written."""
+
+    info: SceneInfo
+    start: int
+    columns: dict[str, list[npt.NDArray[np.generic]]] = field(
+        default_factory=lambda: {column.name: [] for column in schema.INDEX_COLUMNS}
+    )
+    source: SourceFile = field(default_factory=lambda: SourceFile(0, 0))
+    count: int = 0
+    dropped: int = 0
+
+
+class FileWriter:
+    """Writes one file, scene by scene. A context manager that closes the file, complete or not.
+
+    Args:
+        path: the file to make; replaced where it exists.
+        settings: what holds for all patches.
+        storage: how values are stored.
+        codec: how chunks are compressed.
+
+    Raises:
+        OutputError: where the file cannot be written (from any method).
+    """
+
+    def __init__(self, path: Path, settings: FileSettings, storage: Storage, codec: Codec) -> None:
+        self._settings, self._storage, self._codec = settings, storage, codec
+        self._digest = ContentDigest(settings, from_dn=storage.from_dn)
+        self._scenes: list[_SceneRows] = []
+        self._count = 0
+        self._path = path
+        with self._errors():
+            self._file = h5py.File(path, "w", libver=schema.LIBVER)
+            self._patches = self._create_patches()
+
+    def __enter__(self) -> FileWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            with self._errors():
+                self._file.close()
+        else:
+            # After a full disk HDF5 cannot flush, and says so again; the file is about to be removed anyway.
+            with contextlib.suppress(OSError, RuntimeError):
+                self._file.close()
+
+    @property
+    def patch_count(self) -> int:
+        """How many patches have been written."""
+        return self._count
+
+    def start_scene(self, info: SceneInfo) -> None:
+        """Begin a scene; every scene ends with :meth:`finish_scene` or :meth:`abandon_scene`."""
+        self._scenes.append(_SceneRows(info, self._count))
+        self._before_scene = self._digest.copy()
+        self._digest.start_scene(info.name)
+
+    def append(self, batch: PatchBatch) -> None:
+        """Compress and write patches of the scene begun last."""
+        count = len(batch.patches)
+        scene = self._scenes[-1]
+        stored = batch.patches.astype(self._storage.dtype, copy=False)
+        with self._errors():
+            self._patches.resize(self._count + count, axis=0)
+            checksums = [self._write_chunk(self._count + number, patch) for number, patch in enumerate(stored)]
+        contents = (patch_content(patch, self._storage.lut, from_dn=self._storage.from_dn) for patch in stored)
+        for row, col, content in zip(batch.rows.tolist(), batch.cols.tolist(), hash_patches(contents), strict=True):
+            self._digest.add(row, col, content)
+        rows = {
+            "scene": np.full(count, len(self._scenes) - 1, dtype=np.int32),
+            "row": batch.rows,
+            "col": batch.cols,
+            "valid_fraction": batch.valid_fraction,
+            "checksum": np.array(checksums, dtype=np.uint32),
+        }
+        for name, values in rows.items():
+            scene.columns[name].append(values)
+        scene.count += count
+        self._count += count
+
+    def finish_scene(self, source: SourceFile, dropped: int) -> None:
+        """End a scene.
+
+        Args:
+            source: identity of the file that it came from.
+            dropped: how many of its patches the quality filter dropped.
+        """
+        self._scenes[-1].source = source
+        self._scenes[-1].dropped = dropped
+
+    def abandon_scene(self) -> None:
+        """Take the scene begun last out again, with all its patches."""
+        scene = self._scenes.pop()
+        self._digest = self._before_scene
+        self._count = scene.start
+        with self._errors():
+            self._patches.resize(self._count, axis=0)
+
+    def finish(self, provenance: Provenance, histogram: npt.NDArray[np.uint64] | None) -> str:
+        """Write everything that is known only at the end.
+
+        Args:
+            provenance: how the file was made.
+            histogram: uint64 (65536,), counts of valid digital numbers, or None where they are not known.
+
+        Returns:
+            The content digest.
+        """
+        digest = self._digest.hexdigest()
+        with self._errors():
+            self._write_attributes(provenance, digest)
+            if self._storage.lut is not None:
+                self._write_column(self._file, schema.LUT_COLUMN, self._storage.lut)
+            if histogram is not None:
+                self._write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
+            self._write_index()
+            self._write_scenes()
+            self._file.flush()
+        return digest
+
+    def _create_patches(self) -> h5py.Dataset:
+        size = self._settings.patch_size
+        dataset = self._file.create_dataset(
+            schema.PATCHES,
+            shape=(0, size, size),
+            maxshape=(None, size, size),
+            chunks=(1, size, size),
+            dtype=self._storage.dtype.newbyteorder("<"),
+            **self._codec.dataset_arguments(),
+        )
+        dataset.attrs["long_name"] = schema.PATCHES_LONG_NAME[self._storage.encoding]
+        dataset.attrs["units"] = "1"
+        return dataset
+
+    def _write_chunk(self, number: int, patch: npt.NDArray[np.generic]) -> int:
+        frame = self._codec.compress(patch)
+        self._patches.id.write_direct_chunk((number, 0, 0), frame)
+        return zlib.crc32(frame)
+
+    def _write_attributes(self, provenance: Provenance, digest: str) -> None:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self._file.attrs.update(
+            {
+                "format": schema.FORMAT,
+                "format_version": schema.FORMAT_VERSION,
+                "Conventions": schema.CONVENTIONS,
+                "title": provenance.title,
+                "history": f"{now} {provenance.command} (sar_h5 {VERSION})",
+                "quantity": provenance.quantity,
+                "units": provenance.units,
+                "uuid": str(uuid.uuid4()),
+                "content_digest": digest,
+                "software": f"sar_h5 {VERSION}, h5py {h5py.__version__}, HDF5 {h5py.version.hdf5_version}, "
+                f"hdf5plugin {hdf5plugin.version}, NumPy {np.__version__}",
+                "valid_measure": provenance.valid_measure,
+                "bounds_origin": provenance.bounds_origin,
+                "skipped_sources": np.array(provenance.skipped_sources, dtype=h5py.string_dtype("utf-8")),
+            }
+        )
+        for holder in (self._file, self._patches):
+            holder.attrs.update(self._settings.to_attrs())
+
+    def _write_index(self) -> None:
+        group = self._file.create_group(schema.INDEX)
+        for column in schema.INDEX_COLUMNS:
+            pieces = [piece for scene in self._scenes for piece in scene.columns[column.name]]
+            self._write_column(group, column, np.concatenate(pieces))
+
+    def _write_scenes(self) -> None:
+        group = self._file.create_group(schema.SCENES)
+        gcps = [scene.info.georeference.gcps for scene in self._scenes]
+        ends = np.cumsum([len(points) for points in gcps])
+        rows = [
+            _scene_row(scene, int(end) - len(points))
+            for scene, points, end in zip(self._scenes, gcps, ends, strict=True)
+        ]
+        for column in schema.SCENE_COLUMNS:
+            self._write_column(group, column, [row[column.name] for row in rows])
+        points = np.array([point for scene in gcps for point in scene], dtype=np.float64).reshape(
+            -1, schema.GCP_TABLE.width
+        )
+        self._write_column(group, schema.GCP_TABLE, points)
+
+    @staticmethod
+    def _write_column(group: h5py.Group, column: Column, values: npt.ArrayLike | Sequence[object]) -> None:
+        data = np.array(values, dtype=column.h5_dtype)
+        # Filtered where HDF5 can: not strings, which lie outside the chunks, nor tables without rows.
+        guarded = column.dtype != "utf-8" and data.size > 0
+        chunks = (min(len(data), 1 << 16), *data.shape[1:]) if guarded else None
+        filters = {"compression": "gzip", "shuffle": True, "fletcher32": True} if guarded else {}
+        dataset = group.create_dataset(column.name, data=data, chunks=chunks, **filters)
+        dataset.attrs["long_name"] = column.long_name
+        if column.units:
+            dataset.attrs["units"] = column.units
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
+            raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
+
+
+def _scene_row(scene: _SceneRows, gcp_start: int) -> dict[str, object]:
+    info, place = scene.info, scene.info.georeference
+    return {
+        "name": info.name,
+        "source_path": info.path,
+        "source_size": scene.source.nbytes,
+        "source_checksum": scene.source.crc32,
+        "height": info.height,
+        "width": info.width,
+        "start_time": info.start_time,
+        "platform": info.platform,
+        "mode": info.mode,
+        "product_type": info.product_type,
+        "orbit": info.orbit,
+        "orbit_pass": info.orbit_pass,
+        "patch_start": scene.start,
+        "patch_count": scene.count,
+        "dropped_count": scene.dropped,
+        "crs": place.crs,
+        "transform": place.transform,
+        "gcp_start": gcp_start,
+        "gcp_count": len(place.gcps),
+        "gcp_crs": place.gcp_crs,
+    }
