@@ -157,7 +157,7 @@ class SARH5Dataset(Dataset[Any]):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        if self._augment and not self._epoch.is_shared():
+        if self._augment and not self._epoch.is_shared():  # type: ignore[no-untyped-call]  # as above
             self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
 
     def __repr__(self) -> str:
