@@ -168,7 +168,7 @@ class SARH5Dataset(Dataset[Any]):
     def _patch_number(self, index: int) -> int:
         number = operator.index(index)
         if not -self._count <= number < self._count:
-            raise PatchIndexError(number, self._count)
+            raise PatchIndexError.outside(number, self._count)
         number %= self._count
         return number if self._patches is None else int(self._patches[number])
 
@@ -217,5 +217,5 @@ def _patch_numbers(indices: Indices, count: int) -> npt.NDArray[np.int64]:
     numbers = array.astype(np.int64)
     outside = numbers[(numbers < -count) | (numbers >= count)]
     if len(outside):
-        raise PatchIndexError(int(outside[0]), count)
+        raise PatchIndexError.outside(int(outside[0]), count)
     return np.where(numbers < 0, numbers + count, numbers)

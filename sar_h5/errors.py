@@ -66,6 +66,10 @@ class BadSourceError(SourceError):
             "Repair or remove them, or pass --on-bad-source skip to go on without them."
         )
 
+    def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...]]]:
+        # Exceptions are pickled by their message alone; this one is made from its sources.
+        return type(self), (self.sources,)
+
 
 class OutputError(SarH5Error, OSError):
     """A result that cannot be written where it should go."""
@@ -80,31 +84,44 @@ class FormatError(SarH5Error, ValueError):
 
 
 class CorruptPatchError(FormatError):
-    """A patch whose stored bytes cannot be turned back into values.
+    """A patch whose stored bytes cannot be turned back into values; made by :meth:`at`.
+
+    Built from a message alone as well, since that is how exceptions come back from worker processes.
 
     Attributes:
         path: the file.
         patch: the patch's number in the file.
     """
 
-    def __init__(self, path: str, patch: int, reason: str) -> None:
+    def __init__(self, message: str, *, path: str = "", patch: int = -1) -> None:
         self.path = path
         self.patch = patch
-        super().__init__(
-            f"{path}: patch {patch} cannot be read: {reason}. Run `sar-h5 verify {path}` to list every broken patch."
-        )
+        super().__init__(message)
+
+    @classmethod
+    def at(cls, path: str, patch: int, reason: str) -> CorruptPatchError:
+        """Describe patch number ``patch`` of a file, and why it cannot be read."""
+        advice = f"run `sar-h5 verify {path}` to list every broken patch"
+        return cls(f"{path}: patch {patch} cannot be read: {reason}; {advice}", path=path, patch=patch)
 
 
 class PatchIndexError(SarH5Error, IndexError):
-    """A patch number outside the data set.
+    """A patch number outside the data set; made by :meth:`outside`.
+
+    Built from a message alone as well, since that is how exceptions come back from worker processes.
 
     Attributes:
         index: the number asked for.
         length: how many patches there are.
     """
 
-    def __init__(self, index: int, length: int) -> None:
+    def __init__(self, message: str, *, index: int = 0, length: int = 0) -> None:
         self.index = index
         self.length = length
+        super().__init__(message)
+
+    @classmethod
+    def outside(cls, index: int, length: int) -> PatchIndexError:
+        """Describe an index that does not lie among ``length`` patches."""
         valid = f"valid are {-length} to {length - 1}" if length else "the data set is empty"
-        super().__init__(f"patch index {index} is out of range for {length} patches: {valid}")
+        return cls(f"patch index {index} is out of range for {length} patches: {valid}", index=index, length=length)

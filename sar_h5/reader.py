@@ -181,7 +181,7 @@ class PatchReader:
         try:
             patch: npt.NDArray[Any] = handle.patches[number]
         except (OSError, RuntimeError) as error:
-            raise CorruptPatchError(self.path, number, str(error)) from error
+            raise CorruptPatchError.at(self.path, number, str(error)) from error
         return patch
 
     def values(self, number: int) -> npt.NDArray[np.float32]:
@@ -203,7 +203,7 @@ class PatchReader:
         try:
             return np.take(lut, patch)
         except IndexError as error:
-            raise CorruptPatchError(self.path, number, f"a code lies outside the table of {len(lut)}") from error
+            raise CorruptPatchError.at(self.path, number, f"a code lies outside the table of {len(lut)}") from error
 
     def _handle(self) -> _Handle:
         process = os.getpid()

@@ -9,21 +9,17 @@ that plain data needs, and what they build is checked as it grows.
 from __future__ import annotations
 
 import io
-import math
-import os
 import pickletools
-import re
-import tokenize
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from sar_h5.errors import PickleRefusedError, SourceError
+from sar_h5.errors import PickleRefusedError
+from sar_h5.plain_arrays import HOSTILE, count_items, describe_hostile, to_array, to_dtype
 
 _ALLOWED = (
     "Allowed are dicts, lists, tuples, strings, bytes, numbers, NumPy arrays and scalars of plain dtypes, "
@@ -33,57 +29,13 @@ _ALLOWED = (
 # Far beyond any real metadata; they bound what a hostile file can take in time and memory.
 _MAX_STEPS = 5_000_000
 _MAX_HEIGHT = 100
-_MAX_DIMENSIONS = 64  # NumPy's own limit
-_MAX_HEADER_NBYTES = 2048
 _SLACK_NBYTES = 64 * 2**20
 
-# Hostile bytes put values of any type into the code below, and through it into text decoders, NumPy's
-# constructors and its header parser. These are all that they raise; the last line is that parser's (SystemError:
-# from the tokenizer of Python 3.13 at a NUL), and what decoders only warn of where warnings are errors.
-_BAD_VALUES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-_TOO_MUCH = (MemoryError, RecursionError)
-_BAD_HEADER = (SyntaxError, SystemError, tokenize.TokenError, Warning)
-_HOSTILE = (*_BAD_VALUES, *_TOO_MUCH, *_BAD_HEADER)
-
-_PLAIN_DTYPE = re.compile(
-    r"[<>|](b1|[iu][1248]|f[248]|c8|c16|[SU][0-9]{1,8}|O8?"
-    r"|[mM]8(\[([1-9][0-9]{0,8})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?)"
-)
 _KEY_TYPES = (str, bytes, int, float, type(None), np.generic, PurePath)
 
 
-def read_plain_data(path: Path, max_nbytes: int = 64 * 2**20) -> object:
-    """Reads a `.npy` file or a bare pickle that holds plain data, whoever wrote it.
-
-    Args:
-        path: a `.npy` file of numbers or strings, one of objects (as `np.save` makes of a dict), or a pickle.
-        max_nbytes: the largest file that is read.
-
-    Returns:
-        The array of a numeric or string `.npy` file; the item of an object array without dimensions; an
-        object array with dimensions as it is; otherwise whatever the pickle holds.
-
-    Raises:
-        SourceError: when the file is missing, unreadable, larger than `max_nbytes`, or not a plain array.
-        PickleRefusedError: when a pickle is damaged or asks for anything but plain data.
-    """
-    data = _read_bounded(path, max_nbytes)
-    if not data.startswith(npy.MAGIC_PREFIX):
-        return _unwrap(loads_plain(data, str(path)))
-    stream = io.BytesIO(data)
-    try:
-        shape, dtype, order = _read_header(stream)
-        if not dtype.hasobject:
-            return _to_array(stream.read(), dtype, shape, order)
-    except _HOSTILE as error:
-        raise SourceError(
-            f"{path}: cannot be used as a .npy file: {_reason(error)}. Copy or write it again, with np.save."
-        ) from error
-    return _unwrap(loads_plain(stream.read(), str(path)))
-
-
 def loads_plain(data: bytes, origin: str) -> object:
-    """Builds the plain data that a pickle describes, without running any of it.
+    """Build the plain data that a pickle describes, without running any of it.
 
     Allowed are dicts, lists, tuples, strings, bytes, numbers, None, NumPy arrays and scalars of plain dtypes
     as NumPy 1 and 2 write them, and pathlib paths. A bytearray becomes bytes; a path becomes a
@@ -101,9 +53,9 @@ def loads_plain(data: bytes, origin: str) -> object:
     """
     try:
         return _Machine(len(data)).run(data)
-    except _HOSTILE as error:
+    except HOSTILE as error:
         raise PickleRefusedError(
-            f"{origin}: refused, and nothing of it was run: {_reason(error)}. {_ALLOWED}"
+            f"{origin}: refused, and nothing of it was run: {describe_hostile(error)}. {_ALLOWED}"
         ) from error
 
 
@@ -160,7 +112,7 @@ class _Machine:
             raise ValueError("it repeats its values into far more memory than its own size")
 
     def close(self, items: Sequence[Any]) -> tuple[list[Any], int, str]:
-        """Takes items as the contents of something: their values, its height, and a tool among them."""
+        """Take items as the contents of something: their values, its height, and a tool among them."""
         values, height, tool = list(items), 0, ""
         for index, item in enumerate(items):
             if isinstance(item, _Part):
@@ -270,7 +222,7 @@ class _Machine:
         return flavour(*parts)
 
     def make_dtype(self, code: str, *_: object) -> _Part:
-        return _Part(_Unbuilt(partial(_to_dtype, code)), tool="numpy.dtype")
+        return _Part(_Unbuilt(partial(to_dtype, code)), tool="numpy.dtype")
 
     def make_unbuilt_array(self, *_: object) -> _Part:
         return _Part(_Unbuilt(self.make_array_of_state), tool="an unfinished array")
@@ -278,7 +230,7 @@ class _Machine:
     def make_array_of_state(self, _version: Any, shape: Any, dtype: Any, fortran: Any, contents: Any) -> Any:
         if type(contents) is not list:
             return self.make_array(contents, dtype, shape, "F" if fortran is True else "C")
-        if not isinstance(dtype, np.dtype) or not dtype.hasobject or _count(shape) != len(contents):
+        if not isinstance(dtype, np.dtype) or not dtype.hasobject or count_items(shape) != len(contents):
             raise ValueError(f"an array comes with {len(contents)} objects, which is not what it promises")
         self.spend(8 * len(contents))
         return np.fromiter(contents, dtype=object, count=len(contents)).reshape(shape)
@@ -287,7 +239,7 @@ class _Machine:
         if type(raw) is not bytes or not isinstance(dtype, np.dtype) or order not in ("C", "F"):
             raise ValueError("an array has contents, a dtype or an order that NumPy does not write")
         self.spend(len(raw))
-        return _to_array(raw, dtype, shape, order)
+        return to_array(raw, dtype, shape, order)
 
     def make_array_of_buffer(self, raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Part:
         if order == "K" and type(axes) is tuple:  # recent NumPy 2 writes a transposed array so
@@ -353,82 +305,3 @@ _NUMBERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BI
 _TEXTS = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
 for _name in (*_NUMBERS, *_TEXTS, "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"):
     _STEPS[_name] = lambda machine, value: machine.stack.append(value)
-
-_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-
-
-def _read_bounded(path: Path, max_nbytes: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            nbytes = os.fstat(stream.fileno()).st_size
-            data = stream.read(nbytes) if nbytes <= max_nbytes else b""
-    except (OSError, ValueError) as error:  # ValueError: a path that holds a NUL character
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{path}: cannot be read: {reason}. Check the path and its permissions.") from error
-    if nbytes > max_nbytes:
-        raise SourceError(
-            f"{path}: holds {nbytes:,} bytes where at most {max_nbytes:,} are expected. "
-            "Check that this is metadata and not a shard."
-        )
-    return data
-
-
-def _read_header(stream: io.BytesIO) -> tuple[tuple[int, ...], np.dtype[Any], str]:
-    version = npy.read_magic(stream)
-    if version not in _HEADER_READERS:  # NumPy writes version 3 for field names of structured dtypes only
-        raise ValueError(f"its format version is {version} where (1, 0) or (2, 0) is expected")
-    read = _HEADER_READERS[version]
-    shape, fortran, dtype = read(stream, max_header_size=_MAX_HEADER_NBYTES)
-    return shape, _plain_dtype(dtype.str), "F" if fortran else "C"
-
-
-def _plain_dtype(text: str) -> np.dtype[Any]:
-    if not _PLAIN_DTYPE.fullmatch(text):
-        raise ValueError(f"an array has the dtype {ascii(text)[:100]}, which is not plain")
-    return np.dtype(text)
-
-
-def _to_dtype(code: str, *state: Any) -> np.dtype[Any]:
-    """Makes a dtype of its code and NumPy's state: version, byte order, three Nones, three numbers, unit."""
-    if state[2:5] != (None, None, None):
-        raise ValueError("an array has a structured dtype, which is not plain")
-    suffix = ""
-    if len(state) > 8:  # metadata, which only times have: (None, (unit, count, 1, 1))
-        unit, count = state[8][1][:2]
-        if type(count) is not int:  # its text could be endless
-            raise ValueError("an array has a dtype with metadata, which is not plain")
-        suffix = "" if unit == b"generic" else f"[{count}{unit.decode('ascii')}]"
-    return _plain_dtype(state[1] + code + suffix)
-
-
-def _to_array(raw: bytes, dtype: np.dtype[Any], shape: Any, order: Any) -> Any:
-    """Copies bytes into an array once they fill its shape exactly and mean something in its dtype."""
-    nbytes = _count(shape) * dtype.itemsize
-    if dtype.hasobject or not dtype.itemsize or nbytes != len(raw):
-        raise ValueError(f"an array of shape {shape} and dtype {dtype} takes {nbytes} bytes, not {len(raw)}")
-    array: Any = np.ndarray(shape, dtype, buffer=raw, order=order).copy(order="K")
-    if dtype.kind == "b":  # any other byte in a bool array is undefined behaviour
-        np.not_equal(array.view(np.uint8), 0, out=array)
-    if dtype.kind == "U" and np.any(np.ndarray(len(raw) // 4, f"{dtype.str[0]}u4", buffer=raw) > 0x10FFFF):
-        raise ValueError("an array of strings holds something that is no character")
-    return array
-
-
-def _count(shape: Any) -> int:
-    if type(shape) is not tuple or len(shape) > _MAX_DIMENSIONS:
-        raise ValueError("an array has a shape that is no short tuple")
-    if not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise ValueError("an array has a shape of something other than sizes")
-    return math.prod(shape)
-
-
-def _unwrap(value: object) -> object:
-    if isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 0:
-        return value.item()
-    return value
-
-
-def _reason(error: BaseException) -> str:
-    if type(error) is ValueError:
-        return str(error)[:300]
-    return f"it is damaged, cut short or not what it seems ({type(error).__name__}: {str(error)[:200]})"

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from sar_h5.errors import PickleRefusedError, SourceError
-from sar_h5.unpickle import loads_plain, read_plain_data
+from sar_h5.plain_data import read_plain_data
+from sar_h5.unpickle import loads_plain
 
 PROTOCOLS = range(6)
 METADATA: dict[str, Any] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sar_h5.errors import BoundsError, SourceError
+from sar_h5.plain_data import read_plain_data
 from sar_h5.radiometry import Bounds
-from sar_h5.unpickle import read_plain_data
 
 _NESTED = ("global_bounds", "bounds", "clip_bounds")
 _MOST_NBYTES = 1 << 20

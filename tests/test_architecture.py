@@ -1,0 +1,163 @@
+"""Which module may know which: imports go one way, and heavy libraries stay where they are needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "sar_h5"
+
+# The table: each module, and what it may import of this package and of others. A new module needs a new line here.
+MAY_IMPORT: dict[str, str] = {
+    "": "version",
+    "__main__": "cli",
+    "version": "",
+    "errors": "",
+    "schema": "h5py numpy",
+    "radiometry": "errors numpy",
+    "units": "errors radiometry numpy",
+    "statistics": "errors radiometry numpy",
+    "quantiles": "radiometry numpy",
+    "tiling": "errors numpy",
+    "palette": "radiometry numpy",
+    "compression": "errors numpy numcodecs hdf5plugin",
+    "symmetry": "numpy",
+    "georeference": "schema",
+    "digest": "radiometry schema numpy",
+    "cutting": "radiometry tiling numpy",
+    "encoding": "cutting palette radiometry schema settings units numpy",
+    "progress": "tqdm",
+    "pending": "errors filelock",
+    "plain_arrays": "numpy",
+    "unpickle": "errors plain_arrays numpy",
+    "plain_data": "errors plain_arrays unpickle numpy",
+    "settings": "compression errors radiometry schema sources.naming tiling units",
+    "sources": "",
+    "sources.scene": "schema numpy",
+    "sources.naming": "",
+    "sources.checksums": "sources.scene",
+    "sources.annotation": "errors",
+    "sources.bounds_file": "errors radiometry plain_data numpy",
+    "sources.products": "errors sources.annotation sources.naming sources.scene",
+    "sources.rasters": "errors radiometry sources.checksums sources.naming sources.products sources.scene numpy rasterio",
+    "sources.shards": "errors sources.checksums sources.naming sources.products sources.scene numpy",
+    "sources.shard_set": "errors plain_data radiometry sources.bounds_file sources.scene sources.shards numpy",
+    "sources.discovery": "errors radiometry sources.naming sources.products sources.rasters sources.scene sources.shard_set "
+    "sources.shards",
+    "sources.simulated_scene": "errors numpy",
+    "sources.simulated_pixels": "errors sources.simulated_scene numpy",
+    "sources.safe_xml": "sources.simulated_scene numpy",
+    "sources.safe_manifest": "sources.simulated_scene numpy",
+    "sources.simulator": "errors sources.safe_manifest sources.safe_xml sources.simulated_pixels sources.simulated_scene "
+    "numpy rasterio",
+    "survey": "encoding errors progress quantiles radiometry sources.scene tiling units numpy",
+    "job": "compression cutting encoding errors palette progress quantiles radiometry settings sources.bounds_file "
+    "sources.scene",
+    "raster_job": "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene survey "
+    "units numpy",
+    "shard_job": "cutting encoding errors job palette progress quantiles radiometry settings sources.scene schema numpy",
+    "writer": "compression cutting digest encoding errors schema sources.scene version h5py hdf5plugin numpy",
+    "file_maker": "errors job palette pending progress schema settings summary writer",
+    "summary": "errors",
+    "conversion": "errors file_maker job pending progress raster_job settings shard_job sources.discovery summary",
+    "reader": "errors schema h5py hdf5plugin numpy",
+    "verification": "errors patch_checks progress reader structure_checks verify_report",
+    "verify_report": "",
+    "structure_checks": "schema verify_report h5py numpy",
+    "patch_checks": "compression digest progress radiometry schema verify_report h5py numpy",
+    "info": "errors reader schema h5py numpy",
+    "dataset": "errors georeference reader schema symmetry numpy torch",
+    "demo": "conversion dataset errors sources.simulator verification torch",
+    "cli": "errors version click",
+    "commands": "",
+    "commands.convert": "conversion radiometry schema settings sources.naming units click",
+    "commands.demo": "demo click",
+    "commands.info": "info click",
+    "commands.verify": "verification click",
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Return the imports of a module at run time: ours without the package's name, others by their first part."""
+    found: set[str] = set()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    type_checking = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    ignored = {id(child) for block in type_checking for child in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in ignored:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"sar_h5.{alias.name}" for alias in node.names] if node.module == "sar_h5" else [node.module or ""]
+            found |= set(names)
+    ours = {name.removeprefix("sar_h5").lstrip(".") for name in found if name.split(".")[0] == "sar_h5"}
+    others = {name.split(".")[0] for name in found} - {"sar_h5"} - sys.stdlib_module_names
+    return ours | others
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_the_table_lists_every_module_and_no_other() -> None:
+    assert set(MODULES) == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_what_the_table_allows(module: str) -> None:
+    assert imports(MODULES[module]) <= set(MAY_IMPORT[module].split())
+
+
+def test_the_table_allows_nothing_that_no_module_uses() -> None:
+    unused = {module: set(allowed.split()) - imports(MODULES[module]) for module, allowed in MAY_IMPORT.items()}
+    assert {module: sorted(names) for module, names in unused.items() if names} == {}
+
+
+def test_imports_form_no_cycle() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, f"cycle: {' -> '.join((*above, module))}"
+        if module in done:
+            return
+        for name in MAY_IMPORT[module].split():
+            if name in MAY_IMPORT:
+                visit(name, (*above, module))
+        done.add(module)
+
+    for module in MAY_IMPORT:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_module_uses_a_private_name_of_another(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sar_h5"):
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert private == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import sar_h5", ["torch", "rasterio", "h5py", "numpy"]),
+        ("import sar_h5; sar_h5.SARH5Dataset", ["rasterio", "click"]),
+        ("import sar_h5; sar_h5.convert", ["torch"]),
+        ("import sar_h5.cli", ["torch", "rasterio", "h5py"]),
+    ],
+)
+def test_what_a_user_does_not_use_is_not_loaded(statement: str, absent: list[str]) -> None:
+    code = f"import sys; {statement}; print([name for name in {absent} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
