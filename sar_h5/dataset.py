@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from sar_h5.contents import Columns, read_columns, read_split
 from sar_h5.errors import PatchIndexError, SettingError
 from sar_h5.georeference import patch_bounds, patch_transform
-from sar_h5.reader import Columns, PatchReader, read_columns, read_split
+from sar_h5.reader import PatchReader
 from sar_h5.schema import DEFAULT_SPLIT, INDEX, SCENES
 from sar_h5.symmetry import apply_symmetry, draw_symmetry
 

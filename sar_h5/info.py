@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
+from sar_h5.contents import find_patches, open_file, read_columns
 from sar_h5.errors import FormatError
-from sar_h5.reader import find_patches, open_file, read_columns
 from sar_h5.schema import FileSettings
 
 _MOST_SCENES = 12

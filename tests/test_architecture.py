@@ -59,7 +59,8 @@ MAY_IMPORT: dict[str, str] = {
     "sources.scene",
     "raster_job": "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene survey "
     "units numpy",
-    "shard_job": "cutting encoding errors job palette progress quantiles radiometry settings sources.scene schema numpy",
+    "shard_job": "cutting encoding errors job palette progress quantiles radiometry settings sources.scene schema "
+    "numpy",
     "writer": "compression cutting digest encoding errors schema sources.scene version h5py hdf5plugin numpy",
     "file_maker": "errors job palette pending progress schema settings summary writer",
     "summary": "errors",
@@ -90,8 +91,9 @@ def imports(path: Path) -> set[str]:
     """Return the imports of a module at run time: ours without the package's name, others by their first part."""
     found: set[str] = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    type_checking = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    ignored = {id(child) for block in type_checking for child in ast.walk(block)}
+    branches = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = [node for node in branches if ast.unparse(node.test) == "TYPE_CHECKING"]
+    ignored = {id(child) for block in for_types for child in ast.walk(block)}
     for node in ast.walk(tree):
         if id(node) in ignored:
             continue

@@ -14,6 +14,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import rasterio
 import torch
 from torch.utils.data import DataLoader
 
@@ -306,15 +307,13 @@ def test_a_dict_sample_says_where_it_comes_from_and_collates(file: Path, expecte
 
 
 def test_a_dict_sample_of_a_geocoded_scene_lies_on_the_map(real_data: Path, tmp_path: Path) -> None:
-    import rasterio
-
     raster = next((real_data / "opera_rtc_nan").glob("*20240123*.tif"))
     convert(raster, tmp_path, patch_size=64, stride=64, min_valid=0.2)
     sample = SARH5Dataset(tmp_path / "vh.h5", sample="dict")[0]
     with rasterio.open(raster) as scene:
-        window = rasterio.windows.Window(int(sample["col"]), int(sample["row"]), 64, 64)
-        assert sample["transform"].tolist() == list(scene.window_transform(window))[:6]
-        assert sample["bounds"].tolist() == list(scene.window_bounds(window))
+        left, top = scene.xy(int(sample["row"]), int(sample["col"]), offset="ul")
+    assert sample["transform"].tolist() == [30, 0, left, 0, -30, top]
+    assert sample["bounds"].tolist() == [left, top - 64 * 30, left + 64 * 30, top]
 
 
 def test_places_of_shards_are_unknown(tmp_path: Path) -> None:

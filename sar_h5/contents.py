@@ -1,0 +1,160 @@
+"""What is inside an HDF5 file: where its patches are and what they mean, its columns, its splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5 import schema
+from sar_h5.errors import FormatError, SourceError
+from sar_h5.schema import FileSettings
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def open_file(path: str | Path) -> h5py.File:
+    """Open an HDF5 file for reading, without locks, so that any number of processes may read and one may write.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it is not an HDF5 file, or an incomplete one.
+    """
+    if not Path(path).is_file():
+        raise SourceError(f"{path}: no such file")
+    # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
+    # with h5py's default, most likely, or with locks.
+    reason: OSError | None = None
+    for locking in (False, None, True, "best-effort"):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            reason = error
+            if "flag values don't match" not in str(error):
+                break
+    raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
+
+
+@dataclass(frozen=True)
+class PatchSource:
+    """Where the patches of a file are, and how they turn into values.
+
+    Attributes:
+        name: of the dataset within the file.
+        shape: (N, H, W).
+        dtype: of what is stored.
+        settings: what the file says about its patches; None for files of others.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    settings: FileSettings | None
+
+
+def find_patches(file: h5py.File, name: str | None) -> PatchSource:
+    """Find the patches in an open file.
+
+    Args:
+        file: the file.
+        name: path of a dataset (N, H, W) of real numbers; None for ``/patches``, or the only such dataset of the file.
+
+    Raises:
+        FormatError: where there is none, or it is none of these.
+    """
+    ours = file.attrs.get("format") == schema.FORMAT
+    if ours:
+        _check_version(file)
+    chosen = name or (schema.PATCHES if schema.PATCHES in file else _only_candidate(file))
+    dataset = file.get(chosen)
+    if not isinstance(dataset, h5py.Dataset):
+        raise FormatError(
+            f"{file.filename}: expected a dataset {chosen}, found {', '.join(_candidates(file)) or 'none'}"
+        )
+    if dataset.ndim != 3 or dataset.dtype.kind not in "uif":
+        raise FormatError(
+            f"{file.filename}: expected {chosen} as (N, H, W) of integers or floats, found {dataset.shape} of "
+            f"{dataset.dtype}"
+        )
+    settings = _settings(file) if ours and chosen.strip("/") == schema.PATCHES else None
+    return PatchSource(chosen, dataset.shape, dataset.dtype, settings)
+
+
+def _check_version(file: h5py.File) -> None:
+    version = str(file.attrs.get("format_version", ""))
+    if version.partition(".")[0] != schema.FORMAT_VERSION.partition(".")[0]:
+        raise FormatError(
+            f"{file.filename}: expected format version {schema.FORMAT_VERSION}, found {version or 'none'}; update "
+            "sar_h5"
+        )
+
+
+def _settings(file: h5py.File) -> FileSettings:
+    try:
+        return FileSettings.from_attrs(file[schema.PATCHES].attrs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{file.filename}: its attributes are not those of the format: {error}") from error
+
+
+def _candidates(file: h5py.File) -> list[str]:
+    found: list[str] = []
+
+    def visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "uif":
+            found.append(f"/{name}")
+
+    file.visititems(visit)
+    return found
+
+
+def _only_candidate(file: h5py.File) -> str:
+    found = _candidates(file)
+    if len(found) != 1:
+        raise FormatError(
+            f"{file.filename}: expected /patches or a single dataset (N, H, W), found {', '.join(found) or 'none'}; "
+            'name one with dataset="/path"'
+        )
+    return found[0]
+
+
+def read_columns(path: str | Path, group: str) -> Columns:
+    """Read all columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str."""
+    columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
+    with open_file(path) as file:
+        if group not in file:
+            raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
+        return {
+            column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
+            for column in columns
+        }
+
+
+def read_split(path: str | Path, split: str, name: str) -> npt.NDArray[np.int64]:
+    """Read which patches belong to a split.
+
+    Args:
+        path: the file.
+        split: "train", "val" (or "validation") or "test".
+        name: which of the file's ways of splitting.
+
+    Returns:
+        int64 (n,), patch numbers in order.
+
+    Raises:
+        FormatError: where the file has no such split, or it is empty.
+    """
+    if split not in schema.SPLIT_CODES:
+        raise FormatError(f"{path}: expected split train, val or test; found {split!r}")
+    with open_file(path) as file:
+        known = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
+        if name not in known:
+            raise FormatError(f"{path}: has no splits called {name!r}; found {', '.join(known) or 'none'}")
+        members = np.flatnonzero(file[schema.SPLITS][name][:] == schema.SPLIT_CODES[split])
+    if len(members) == 0:
+        raise FormatError(f"{path}: split {split} of {name!r} is empty")
+    return members.astype(np.int64)
