@@ -49,9 +49,8 @@ def convert(
     """Convert Sentinel-1 products, GeoTIFFs or ``.npy`` shards into one HDF5 file per polarization.
 
     Values read back from the files equal the reference pipeline (rasters) or the shards, bit for bit. Memory stays
-    the same
-    whatever the size of the sources. Files appear under their final names, ``vv.h5`` and so on, only when all are
-    complete.
+    the same whatever the size of the sources. Files appear under their final names, ``vv.h5`` and so on, only when
+    all are complete.
 
     Args:
         sources: one or more directories of products or shards, ``.SAFE`` directories, zipped ``.SAFE``, GeoTIFFs,
@@ -139,8 +138,9 @@ def run_conversion(
             else:
                 maker.write(inventory.broken)
         _stop_at_broken(inventory, jobs, settings)
-        for output in [maker.output for maker in makers]:
-            output.commit()
+        makers = [maker for maker in makers if maker.job.scenes]
+        for maker in makers:
+            maker.output.commit()
     files = tuple(maker.summarize(inventory.broken, inventory.notes) for maker in makers)
     return ConversionSummary(files, tuple(_all_broken(inventory, jobs)))
 
@@ -185,16 +185,23 @@ def _describe_command(sources: Sequence[Source], settings: ConvertSettings) -> s
 @contextlib.contextmanager
 def _output_directory(path: Path) -> Iterator[Path]:
     """Make a directory; take away again, if nothing came of it, whatever was made."""
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
+    missing: list[Path] = []
     try:
+        missing += [parent for parent in (path, *path.parents) if not parent.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        _remove_empty(missing)
         raise OutputError(
-            f"{path}: expected a directory to write to, cannot make it: {error.strerror or error}"
+            f"{path}: expected a directory to write to, cannot make it: {error.strerror or error}; choose another --out"
         ) from error
     try:
         yield path
     finally:
-        with contextlib.suppress(OSError):  # not empty, so something came of it
-            for made in missing:
-                made.rmdir()
+        _remove_empty(missing)
+
+
+def _remove_empty(directories: Sequence[Path]) -> None:
+    """Remove directories, innermost first, as far as they are empty."""
+    for directory in directories:
+        with contextlib.suppress(OSError):  # not empty, so something came of it; or never made
+            directory.rmdir()

@@ -123,8 +123,8 @@ class FileMaker:
         with FileWriter(self.output.partial, self._file_settings(), plan.storage, plan.codec) as writer:
             self._write_scenes(writer)
             self._patches = writer.patch_count
-            if self.job.broken and self._settings.on_bad_source == "fail":
-                return  # the caller stops the run, once it has checked the other files' scenes too
+            if not self.job.scenes or (self.job.broken and self._settings.on_bad_source == "fail"):
+                return  # the caller leaves this file out, or stops the run once it has checked the other files' scenes
             if self._patches == 0:
                 raise SourceError(self._nothing_kept())
             provenance = self._provenance((*broken_before, *self.job.broken))
@@ -169,6 +169,11 @@ class FileMaker:
         self.job.scenes = [other for other in self.job.scenes if other is not scene]
 
     def _nothing_kept(self) -> str:
+        if self._dropped == 0:
+            return (
+                f"expected at least one {self.job.polarization} patch, found none: the sources are sound, but hold no "
+                "patches; look for the ones that do"
+            )
         measure = (
             "strictly inside (0.01, 0.99) after scaling"
             if self._settings.valid_measure == "range"

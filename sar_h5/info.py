@@ -11,7 +11,7 @@ import numpy as np
 
 from sar_h5 import schema
 from sar_h5.contents import find_patches, open_file, read_columns
-from sar_h5.errors import FormatError
+from sar_h5.errors import FormatError, SarH5Error
 from sar_h5.schema import FileSettings
 
 _MOST_SCENES = 12
@@ -104,8 +104,20 @@ def read_info(path: str | Path) -> FileInfo:
 
     Raises:
         SourceError: where it is not there.
-        FormatError: where it is not a file of this package.
+        FormatError: where it is not a file of this package, or damaged.
     """
+    try:
+        return _read_info(path)
+    except SarH5Error:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
+        # Damaged metadata make HDF5 fail anywhere, with any of these.
+        raise FormatError(
+            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
+        ) from error
+
+
+def _read_info(path: str | Path) -> FileInfo:
     with open_file(path) as file:
         source = find_patches(file, None)
         if source.settings is None:

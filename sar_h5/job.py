@@ -137,8 +137,7 @@ def check_disk(directory: Path, needed_nbytes: int) -> None:
     if free < needed_nbytes:
         raise OutputError(
             f"{directory}: expected about {needed_nbytes / 1e9:.3f} GB of free disk for the result, found "
-            f"{free / 1e9:.3f} GB; "
-            "free some, or choose another --out"
+            f"{free / 1e9:.3f} GB; free some, or choose another --out"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.radiometry import DN_COUNT, Bounds, Floats, scale_all_dn
+from sar_h5.radiometry import DN_COUNT, Bounds, Floats, scale_all_dn, to_db
 
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Bits = npt.NDArray[np.uint32]
@@ -76,33 +76,39 @@ def dn_palette(bounds: Bounds) -> tuple[Palette, Codes]:
     Returns:
         The palette (code 0 = invalid) and the codes of DN 0 to 65535, of shape (65536,).
     """
-    levels, positions = np.unique(scale_all_dn(bounds), return_inverse=True)
+    # DN 0 stays out, so that its code and 65,535 levels fit two bytes where nothing is clipped.
+    levels, positions = np.unique(scale_all_dn(bounds)[1:], return_inverse=True)
     palette = with_invalid(levels)
-    positions[0] = -1
-    return palette, as_codes(positions.ravel() + 1, palette)
+    return palette, as_codes(np.concatenate([[INVALID_CODE], positions.ravel() + 1]), palette)
 
 
 def predict_palettes(bounds: Bounds) -> list[Palette]:
     """Predict the values of shards that the reference pipeline made from digital numbers.
 
-    In practice the pipeline has run in float32, in float64 rounded at the end, and with a float32 logarithm scaled in
-    float64 (NumPy 2 promotes ``float32 - float64`` that way), so all three are candidates.
+    In practice the pipeline has run in float32 throughout; with bounds as Python numbers, whose difference NumPy 2 rounds
+    only once; in float64, rounded at the end; and with a float32 logarithm scaled in float64, as NumPy 2 does with float64
+    bounds. All four are candidates.
 
     Args:
         bounds: the dB range the shards were scaled with.
 
     Returns:
-        Palettes without an invalid code, most likely first.
+        Palettes without an invalid code, the reference first.
     """
     dn = np.arange(DN_COUNT, dtype=np.float64)
     dn[0] = 1e-10
     db64 = 10 * np.log10(dn)
-    db32 = (np.float32(10) * np.log10(dn.astype(np.float32))).astype(np.float64)
+    db32 = to_db(dn)
     span = bounds.vmax - bounds.vmin
-    double, mixed = (
-        ((np.clip(db, bounds.vmin, bounds.vmax) - bounds.vmin) / span).astype(np.float32) for db in (db64, db32)
+    vmin, vmax = np.float32(bounds.vmin), np.float32(bounds.vmax)
+    variants = (
+        scale_all_dn(bounds),
+        (np.clip(db32, vmin, vmax) - vmin) / np.float32(span),
+        (np.clip(db64, bounds.vmin, bounds.vmax) - bounds.vmin) / span,
+        (np.clip(db32.astype(np.float64), bounds.vmin, bounds.vmax) - bounds.vmin) / span,
     )
-    return [Palette(np.unique(values)) for values in (scale_all_dn(bounds), double, mixed)]
+    levels = [np.unique(values.astype(np.float32)) for values in variants]
+    return [Palette(rising) for rising in levels if rising[-1] <= 1]
 
 
 class PaletteEncoder:

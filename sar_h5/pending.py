@@ -38,20 +38,19 @@ class PendingFile:
         self._lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=0)
 
     def __enter__(self) -> PendingFile:
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.path}: another run is writing this file; wait for it, or choose another --out"
-            ) from error
-        except OSError as error:
-            raise OutputError(f"{self.path.parent}: cannot write here: {error.strerror or error}") from error
+        self._acquire()
         try:
             self._check_absent()
             self.partial.unlink(missing_ok=True)
-        except OSError:
+        except OutputError:
             self._release()
             raise
+        except OSError as error:
+            self._release()
+            raise OutputError(
+                f"{self.partial}: expected to remove what an earlier run left, cannot: {error.strerror or error}; "
+                "remove it, or choose another --out"
+            ) from error
         return self
 
     def __exit__(
@@ -66,12 +65,34 @@ class PendingFile:
 
         Raises:
             OutputExistsError: where a file of that name has appeared meanwhile and may not be replaced.
+            OutputError: where it cannot be given that name.
         """
-        _sync(self.partial)
         self._check_absent()
-        self.partial.replace(self.path)
-        if os.name == "posix":
-            _sync(self.path.parent)
+        try:
+            _sync(self.partial)
+            self.partial.replace(self.path)
+            if os.name == "posix":
+                _sync(self.path.parent)
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: the result is complete, but cannot be given this name: {error.strerror or error}; "
+                "choose another --out"
+            ) from error
+
+    def _acquire(self) -> None:
+        try:
+            # FileLock takes some directories that cannot be written to for a lock that is held (/proc), so ask first.
+            Path(self._lock.lock_file).touch()
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self.path}: another run is writing this file; wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{self.path.parent}: expected a directory to write to, cannot write here: {error.strerror or error}; "
+                "choose another --out"
+            ) from error
 
     def _check_absent(self) -> None:
         if self.path.exists() and not self._overwrite:

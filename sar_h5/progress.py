@@ -18,6 +18,7 @@ class Progress:
         self._disable = None if shown is None else not shown
         self._bar: tqdm[None] | None = None
         self._patches = 0
+        self._scene = ""
 
     def __enter__(self) -> Progress:
         return self
@@ -54,4 +55,4 @@ class Progress:
     def _show(self) -> None:
         if self._bar is not None:
             patches = f", {self._patches:,} patches" if self._patches else ""
-            self._bar.set_postfix_str(self._scene + patches, refresh=False)
+            self._bar.set_postfix_str(f"{self._scene}{patches}", refresh=False)

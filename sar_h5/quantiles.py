@@ -66,7 +66,9 @@ def dn_percentiles(counts: Counts, value_of_dn: npt.NDArray[np.float32], percent
 
 
 def _interpolate(low: float, high: float, weight: float) -> float:
-    return low + (high - low) * weight if weight else low
+    # From the nearer end, as numpy.percentile does: the last bit depends on it.
+    difference = high - low
+    return low + difference * weight if weight < 0.5 else high - difference * (1 - weight)
 
 
 def ordered_keys(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:

@@ -54,7 +54,8 @@ class Bounds:
         origin: how the bounds came about, in words for the summary and the file.
 
     Raises:
-        BoundsError: where a bound is not finite, or ``vmin >= vmax`` in float32, in which the scaling is computed.
+        BoundsError: where in float32, in which the scaling is computed, a bound or their distance is not finite, or
+            ``vmin >= vmax``.
     """
 
     vmin: float
@@ -62,11 +63,14 @@ class Bounds:
     origin: str = "given"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.vmin) and np.isfinite(self.vmax)):
+        with np.errstate(over="ignore", invalid="ignore"):
+            vmin, vmax = np.float32(self.vmin), np.float32(self.vmax)
+            span = vmax - vmin
+        if not np.isfinite([vmin, vmax, span]).all():
             raise BoundsError(
                 f"bounds must be finite dB values; found vmin={self.vmin}, vmax={self.vmax} ({self.origin})"
             )
-        if not np.float32(self.vmin) < np.float32(self.vmax):
+        if not vmin < vmax:
             raise BoundsError(
                 f"vmin must be below vmax; found vmin={self.vmin} dB, vmax={self.vmax} dB ({self.origin}). "
                 "A constant or nearly constant image leaves no range: give --vmin and --vmax."
@@ -100,10 +104,15 @@ def handle_invalid_values(image: npt.ArrayLike) -> tuple[Floats, Mask]:
             f"expected real numbers (detected amplitude or intensity), found dtype {array.dtype}; "
             "detect complex (SLC) data first, for example as abs(x) ** 2"
         )
-    values = array.astype(np.float32)
+    values = _as_float32(array)
     invalid: Mask = ~(values > 0) | np.isinf(values)
     values[invalid] = INVALID_FILL
     return values, invalid
+
+
+def _as_float32(array: npt.NDArray[Any]) -> Floats:
+    with np.errstate(over="ignore"):  # float64 beyond float32, such as GDAL's usual nodata -1.8e308, becomes infinite
+        return array.astype(np.float32)
 
 
 def to_db(values: npt.ArrayLike) -> Floats:
@@ -233,9 +242,9 @@ def pixels_to_db(pixels: npt.NDArray[Any], units: Units, nodata: float | None) -
     Returns:
         float32 dB (-100 where invalid) and the bool mask of invalid pixels, both of the same shape.
     """
-    missing = np.zeros(pixels.shape, dtype=bool) if nodata is None else pixels == pixels.dtype.type(nodata)
+    missing = _is_nodata(pixels, nodata)
     if units == Units.DB:
-        db = pixels.astype(np.float32)
+        db = _as_float32(pixels)
         invalid: Mask = missing | ~np.isfinite(db)
         db[invalid] = to_db(INVALID_FILL)
         return db, invalid
@@ -243,6 +252,15 @@ def pixels_to_db(pixels: npt.NDArray[Any], units: Units, nodata: float | None) -
     invalid |= missing
     values[invalid] = INVALID_FILL
     return to_db(values), invalid
+
+
+def _is_nodata(pixels: npt.NDArray[Any], nodata: float | None) -> Mask:
+    if nodata is None:
+        return np.zeros(pixels.shape, dtype=bool)
+    if pixels.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            nodata = pixels.dtype.type(nodata)  # rasters declare it in float64: 0.1 must match float32 pixels
+    return np.asarray(pixels == nodata)
 
 
 def guess_units(sample: npt.NDArray[np.floating[Any]]) -> Units | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -182,20 +183,27 @@ class RasterJob:
     def _all_values(self, plain: FloatEncoder, progress: Progress) -> Iterator[Floats]:
         for number, scene in enumerate(self.scenes, start=1):
             progress.scene(number, len(self.scenes))
-            for pixels in read_bands(scene, progress):
-                yield plain.encode(pixels, scene.nodata).stored  # type: ignore[arg-type, misc]  # floats in, values out
+            # A scene that cannot be read is left for the conversion to name.
+            with contextlib.suppress(SourceError):
+                for pixels in read_bands(scene, progress):
+                    yield plain.encode(pixels, scene.nodata).stored  # type: ignore[arg-type, misc]  # floats in, values out
 
     def _sample(self) -> list[Stored]:
-        """Cut a few patches, spread over scenes and rows: the ones with the most valid pixels of their row."""
+        """Cut a few patches, spread over scenes and rows; what cannot be read is left for the conversion to name."""
         patches: list[Stored] = []
-        grid = self._settings.grid
         for scene in spread(self.scenes, SAMPLED_SCENES):
-            for row in spread(grid.starts(scene.info.height), SAMPLED_PATCHES):
-                pixels = scene.rows(row, row + grid.patch_size)
-                band = self._encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # as in _encoded_bands
-                batch = max(
-                    cut_bands([band], grid.patch_size, scene.info.width, grid, 0.0),
-                    key=lambda batch: float(batch.valid_fraction.max()),
-                )
-                patches.append(np.ascontiguousarray(batch.patches[int(np.argmax(batch.valid_fraction))]))
+            for row in spread(self._settings.grid.starts(scene.info.height), SAMPLED_PATCHES):
+                with contextlib.suppress(SourceError):
+                    patches.append(self._best_patch(scene, row))
         return patches
+
+    def _best_patch(self, scene: RasterScene, row: int) -> Stored:
+        """Cut the patch with the most valid pixels of those whose corners lie in one row."""
+        grid = self._settings.grid
+        pixels = scene.rows(row, row + grid.patch_size)
+        band = self._encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # as in _encoded_bands
+        batch = max(
+            cut_bands([band], grid.patch_size, scene.info.width, grid, 0.0),
+            key=lambda batch: float(batch.valid_fraction.max()),
+        )
+        return np.ascontiguousarray(batch.patches[int(np.argmax(batch.valid_fraction))])

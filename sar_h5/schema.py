@@ -195,14 +195,26 @@ class FileSettings:
         return cls(
             vmin=_number(attrs["vmin"]),
             vmax=_number(attrs["vmax"]),
-            patch_size=int(_number(attrs["patch_size"])),
-            stride=int(_number(attrs["stride"])),
+            patch_size=_integer(attrs["patch_size"]),
+            stride=_integer(attrs["stride"]),
             min_valid=_number(attrs["min_valid"]),
-            polarization=str(attrs["polarization"]),
+            polarization=_text(attrs["polarization"]),
             encoding=encoding,
             layout=layout,
-            invalid_code=None if invalid_code is None else int(_number(invalid_code)),
+            invalid_code=None if invalid_code is None else _integer(invalid_code),
         )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"expected text, found {type(value).__name__}")
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    raise TypeError(f"expected an integer, found {type(value).__name__}")
 
 
 def _number(value: object) -> float:

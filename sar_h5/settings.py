@@ -89,7 +89,7 @@ class ConvertSettings:
         for what, value, known in choices:
             if value not in known:
                 raise SettingError(f"expected {what} {', '.join(known)}; found {value!r}")
-        Codec("lz4", 5 if self.clevel is None else self.clevel, self.shuffle or "byte")
+        Codec("lz4", 5 if self.clevel is None else self.clevel, "byte" if self.shuffle is None else self.shuffle)
 
     def _check_numbers(self) -> None:
         PatchGrid(1 if self.patch_size is None else self.patch_size, 1 if self.stride is None else self.stride)

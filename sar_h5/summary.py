@@ -91,7 +91,7 @@ class FileSummary:
             f"{self.path}",
             f"  patches   {self.patches:,} of {self.patch_size} x {self.patch_size} px, stride {stride}, "
             f"from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}",
-            f"  dropped   {self.dropped:,} of {total:,}: less than {self.min_valid:.0%} of pixels {measure}",
+            f"  dropped   {self.dropped:,} of {total:,}: less than {100 * self.min_valid:g}% of pixels {measure}",
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB ({self.bounds_origin})",
             f"  encoding  {self.encoding}{f', {self.levels:,} codes' if self.levels else ''}; {self.codec}",
             f"  size      {_megabytes(self.nbytes)}, {self.ratio:.2f} x smaller than float32 "
@@ -140,7 +140,9 @@ class ConversionSummary:
 
     def to_text(self) -> str:
         """Return the lines that the command prints."""
-        return "\n\n".join(file.to_text() for file in self.files)
+        listed = {source for file in self.files for source in file.skipped}
+        rest = "\n".join(f"skipped   {source}" for source in self.skipped if source not in listed)
+        return "\n\n".join([*(file.to_text() for file in self.files), *([rest] if rest else [])])
 
 
 def _megabytes(nbytes: int) -> str:

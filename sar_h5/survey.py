@@ -210,7 +210,8 @@ def resolve_units(scenes: Sequence[RasterScene], asked: str) -> Units:
         return Units.DN
     if asked == Units.DN:
         raise RadiometryError(
-            f"{floats[0].info.path}: expected uint16 digital numbers, found {floats[0].dtype}; pass --units"
+            f"{floats[0].info.path}: expected uint16 digital numbers, found {floats[0].dtype}; pass --units linear "
+            "or --units db"
         )
     return Units(asked) if asked != "auto" else _agree(floats)
 
@@ -218,9 +219,11 @@ def resolve_units(scenes: Sequence[RasterScene], asked: str) -> Units:
 def _agree(scenes: Sequence[RasterScene]) -> Units:
     guesses: list[tuple[RasterScene, Units]] = []
     for scene in scenes:
-        # A scene that cannot be read has no say here; the survey names it.
+        # A scene that cannot be read, or holds no valid pixel, has no say here; the survey names it.
         with contextlib.suppress(SourceError):
-            guesses.append((scene, _guess_scene_units(scene)))
+            sample = _sample_valid(scene)
+            if sample.size:
+                guesses.append((scene, _guess_scene_units(scene, sample)))
     if not guesses:
         return Units.LINEAR
     for scene, units in guesses[1:]:
@@ -228,25 +231,37 @@ def _agree(scenes: Sequence[RasterScene]) -> Units:
             first = guesses[0][0].info.path
             raise RadiometryError(
                 f"{first} looks like {guesses[0][1]}, {scene.info.path} like {units}; convert them apart, or pass "
-                "--units linear "
-                "or --units db"
+                "--units linear or --units db"
             )
     return guesses[0][1]
 
 
-def _guess_scene_units(scene: RasterScene) -> Units:
-    height = scene.info.height
+def _sample_valid(scene: RasterScene) -> Floats:
+    """Return valid pixels of a float scene from a few places, or else the first in any place, if it has any at all."""
+    height, rows = scene.info.height, min(_SAMPLED_ROWS, band_height(scene))
     starts = sorted({height * part // _SAMPLED_BANDS for part in range(_SAMPLED_BANDS)})
-    pixels = np.concatenate([scene.rows(start, min(start + _SAMPLED_ROWS, height)).ravel() for start in starts])
-    keep = np.isfinite(pixels)
+    samples = [_valid_floats(scene, scene.rows(start, min(start + rows, height))) for start in starts]
+    if any(sample.size for sample in samples):
+        return np.concatenate(samples)
+    with scene.bands(rows) as bands:
+        valid = (_valid_floats(scene, band) for band in bands)
+        return next((sample for sample in valid if sample.size), samples[0])
+
+
+def _valid_floats(scene: RasterScene, pixels: npt.NDArray[np.generic]) -> Floats:
+    keep = np.isfinite(pixels) & (pixels != 0)
     if scene.nodata is not None:
         keep &= pixels != scene.dtype.type(scene.nodata)
-    sample = pixels[keep & (pixels != 0)]
-    units = guess_units(sample.astype(np.float32))
+    with np.errstate(over="ignore"):
+        sample: Floats = pixels[keep].astype(np.float32)
+    return sample
+
+
+def _guess_scene_units(scene: RasterScene, sample: Floats) -> Units:
+    units = guess_units(sample)
     if units is None:
-        seen = f"values from {sample.min():g} to {sample.max():g}" if sample.size else "no valid value in a sample"
         raise RadiometryError(
-            f"{scene.info.path}: cannot tell whether its floats are linear or in dB ({seen}); pass --units linear "
-            "or --units db"
+            f"{scene.info.path}: cannot tell whether its floats are linear or in dB (values from {sample.min():g} to "
+            f"{sample.max():g}); pass --units linear or --units db"
         )
     return units

@@ -47,7 +47,7 @@ def draw_symmetry(seed: int, epoch: int, patch: int) -> int:
     """
     state = 0
     for part in (seed, epoch, patch):
-        state = _mix((state ^ part) + _GAMMA & _MASK)
+        state = _mix((state ^ int(part)) + _GAMMA & _MASK)  # NumPy's integers would overflow
     return state >> 61
 
 

@@ -16,12 +16,16 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.compression import decompress
+from sar_h5.contents import open_file
 from sar_h5.digest import ContentDigest, patch_content
 from sar_h5.errors import SourceError
 from sar_h5.progress import Progress
 from sar_h5.radiometry import is_inside
-from sar_h5.reader import open_file
 from sar_h5.schema import Column, FileSettings
+
+
+_MOST_LISTED = 100
+"""How many problems of one sort are listed: a column that is wrong throughout would fill the screen."""
 
 
 class ProblemKind(StrEnum):
@@ -94,13 +98,14 @@ def verify(path: str | Path, *, progress: bool | None = False) -> VerifyReport:
     problems: list[Problem] = []
     checked = 0
     if not Path(path).is_file():
-        raise SourceError(f"{path}: no such file")
+        found = "a directory" if Path(path).is_dir() else "no such file"
+        raise SourceError(f"{path}: expected a file made by sar-h5 convert, found {found}")
     try:
         with open_file(path) as file, Progress(progress) as bar:
             checker = _Checker(file, problems, bar)
             checked = checker.check()
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        # Damaged metadata make HDF5 fail anywhere, with any of these; what was found before still counts.
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        # Damaged metadata make h5py fail anywhere, with any of these; what was found before still counts.
         problems.append(Problem("/", ProblemKind.CORRUPT, f"HDF5 cannot read on: {error}"))
     return VerifyReport(str(path), checked, tuple(problems))
 
@@ -128,7 +133,8 @@ class _Checker:
         self._check_optional(len(patches))
         if index is None or scenes is None or (lut is None) != (settings.encoding == "float32"):
             return 0
-        self._check_places(index, scenes, settings)
+        if not self._check_places(index, scenes, settings):
+            return 0
         return self._check_patches(patches, index, scenes, lut, settings)
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
@@ -252,29 +258,54 @@ class _Checker:
                 self._add(
                     f"/{schema.HISTOGRAM}", ProblemKind.WRONG_TYPE, f"expected 65536 counts, found {histogram.shape}"
                 )
-        for name, split in self._file.get(schema.SPLITS, {}).items():
-            if split.shape != (count,) or split.dtype != np.uint8:
-                found = f"{split.dtype} of shape {split.shape}"
+        splits = self._file.get(schema.SPLITS, {})
+        if isinstance(splits, h5py.Dataset):
+            self._add(f"/{schema.SPLITS}", ProblemKind.WRONG_TYPE, "expected a group, found a dataset")
+            return
+        for name, split in splits.items():
+            is_dataset = isinstance(split, h5py.Dataset)
+            if not is_dataset or split.shape != (count,) or split.dtype != np.uint8:
+                found = f"{split.dtype} of shape {split.shape}" if is_dataset else "no dataset"
                 self._add(
                     f"/{schema.SPLITS}/{name}", ProblemKind.WRONG_TYPE, f"expected uint8 ({count},), found {found}"
                 )
 
     def _check_places(
         self, index: dict[str, npt.NDArray[Any]], scenes: dict[str, npt.NDArray[Any]], settings: FileSettings
-    ) -> None:
-        """Patches must lie within their scenes, and in the runs that the scenes announce."""
-        counts, starts = scenes["patch_count"], scenes["patch_start"]
-        expected = np.repeat(np.arange(len(counts)), np.maximum(counts, 0))
-        if not np.array_equal(index["scene"], expected) or not np.array_equal(starts, np.cumsum(counts) - counts):
-            self._add("/index/scene", ProblemKind.WRONG_VALUE, "patches do not lie in the runs that /scenes announces")
-            return
+    ) -> bool:
+        """Patches must lie in the runs that the scenes announce (False where they do not), and within their scenes."""
+        if not self._check_runs(index["scene"], scenes["patch_start"], scenes["patch_count"]):
+            return False
+        below = index["valid_fraction"] < np.float32(settings.min_valid)
+        for number in np.flatnonzero(below)[:_MOST_LISTED]:
+            fraction = index["valid_fraction"][number]
+            message = f"expected at least min_valid = {settings.min_valid:g}, found {fraction:g}"
+            self._add(f"/index/valid_fraction[{number}]", ProblemKind.WRONG_VALUE, message)
         for axis, extent in (("row", "height"), ("col", "width")):
             corner, length = index[axis], scenes[extent][index["scene"]]
             inside = (corner >= 0) & (corner + settings.patch_size <= length)
-            for number in np.flatnonzero(~inside & (corner != -1))[:100]:
+            for number in np.flatnonzero(~inside & (corner != -1))[:_MOST_LISTED]:
                 message = f"expected the patch within {length[number]} pixels, found its corner at {corner[number]}"
                 self._add(f"/index/{axis}[{number}]", ProblemKind.WRONG_VALUE, message)
         self._read_column(f"/{schema.SCENES}/{schema.GCP_TABLE.name}", schema.GCP_TABLE)
+        return True
+
+    def _check_runs(
+        self, scene: npt.NDArray[np.int32], starts: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+    ) -> bool:
+        sound = counts.min(initial=0) >= 0 and counts.max(initial=0) <= len(scene) and counts.sum() == len(scene)
+        if (
+            not sound
+            or not np.array_equal(starts, np.cumsum(counts) - counts)
+            or not np.array_equal(scene, np.repeat(np.arange(len(counts)), counts))
+        ):
+            self._add(
+                f"/{schema.INDEX}/scene",
+                ProblemKind.WRONG_VALUE,
+                "patches do not lie in the runs that patch_start and patch_count of /scenes announce; patches unchecked",
+            )
+            return False
+        return True
 
     def _check_patches(
         self,

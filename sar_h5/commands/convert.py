@@ -101,8 +101,7 @@ def command(
     r"""Convert Sentinel-1 products, GeoTIFFs or .npy shards into one HDF5 file per polarization in --out.
 
     SOURCE is a directory of products or of shards, a .SAFE directory, a zipped .SAFE, a GeoTIFF or a shard; any
-    number of
-    them. Values read back equal the reference pipeline (products) or the shards, bit for bit. Files appear under their
+    number of them. Values read back equal the reference pipeline (products) or the shards, bit for bit. Files appear under their
     final names only when all of them are complete.
 
     \b

@@ -33,7 +33,7 @@ def read_annotation(document: bytes, origin: str) -> Facts:
         ``orbit_pass`` it holds, as text.
 
     Raises:
-        SourceError: where it is not XML.
+        SourceError: where it is not XML, or in an encoding that is not known.
     """
     wanted: _Wanted = {
         "missionId": ("platform", str.upper),
@@ -68,7 +68,7 @@ def _collect(document: bytes, wanted: _Wanted, origin: str) -> Facts:
                 facts.setdefault(key, normalize(text))
             if len(facts) == len(wanted):
                 break
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the last two: encodings that expat does not know
         raise SourceError(f"{origin}: expected an XML document, found {error}") from error
     return facts
 

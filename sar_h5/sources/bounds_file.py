@@ -15,14 +15,16 @@ from sar_h5.radiometry import Bounds
 _NESTED = ("global_bounds", "bounds", "clip_bounds")
 _MOST_NBYTES = 1 << 20
 
+_BLANKS_AND_MARKS = b" \t\r\n\x00\xef\xbb\xbf\xfe\xff"
+"""What may come before the first character of JSON: blanks and the byte order marks of UTF-8 and UTF-16."""
+
 
 def find_bounds(data: object, polarization: str, origin: str) -> Bounds | None:
     """Find the bounds of a polarization in plain data.
 
     Args:
         data: a mapping with ``vmin`` and ``vmax`` in dB, or with such a mapping or pair under the polarization's
-            name or
-            under ``global_bounds``, ``bounds`` or ``clip_bounds``; or a sequence or array of the two.
+            name or under ``global_bounds``, ``bounds`` or ``clip_bounds``; or a sequence or array of the two.
         polarization: "vv", "vh", "hh" or "hv".
         origin: where the data come from, for errors and for the file's attributes.
 
@@ -36,22 +38,27 @@ def find_bounds(data: object, polarization: str, origin: str) -> Bounds | None:
         named = {str(key).lower(): value for key, value in data.items()}
         if "vmin" in named and "vmax" in named:
             return _pair(named["vmin"], named["vmax"], origin)
-        for key in (polarization, *_NESTED):
-            if key in named:
-                return find_bounds(named[key], polarization, origin)
-        return None
-    if isinstance(data, (list, tuple, np.ndarray)) and len(np.shape(data)) == 1 and len(data) == 2:
-        return _pair(data[0], data[1], origin)
+        nested = (find_bounds(named[key], polarization, origin) for key in (polarization, *_NESTED) if key in named)
+        return next((bounds for bounds in nested if bounds is not None), None)
+    values = data.tolist() if isinstance(data, np.ndarray) else data
+    if isinstance(values, (list, tuple)) and len(values) == 2 and all(_is_number(value) for value in values):
+        return _pair(values[0], values[1], origin)
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _pair(vmin: object, vmax: object, origin: str) -> Bounds:
     try:
         return Bounds(float(vmin), float(vmax), origin)  # type: ignore[arg-type]  # the next line is for what it refuses
-    except (TypeError, ValueError) as error:
-        if isinstance(error, BoundsError):
-            raise
-        raise BoundsError(f"{origin}: expected vmin and vmax as numbers in dB, found {vmin!r} and {vmax!r}") from error
+    except BoundsError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BoundsError(
+            f"{origin}: expected vmin and vmax as numbers in dB, found {vmin!r:.100} and {vmax!r:.100}"
+        ) from error
 
 
 def read_bounds_file(path: Path, polarization: str) -> Bounds:
@@ -68,8 +75,8 @@ def read_bounds_file(path: Path, polarization: str) -> Bounds:
     bounds = find_bounds(_read_data(path), polarization, str(path))
     if bounds is None:
         raise BoundsError(
-            f"{path}: expected a dict with vmin and vmax in dB, an array of the two, or JSON such as "
-            '{"vmin": 14.77, "vmax": 24.54}; found no bounds'
+            f"{path}: found no bounds of {polarization}; expected a dict with vmin and vmax in dB (or one for each "
+            'polarization), an array of the two, or JSON such as {"vmin": 14.77, "vmax": 24.54}'
         )
     return bounds
 
@@ -80,9 +87,9 @@ def _read_data(path: Path) -> object:
             head = file.read(_MOST_NBYTES)
     except OSError as error:
         raise SourceError(f"{path}: the bounds file cannot be read: {error.strerror or error}") from error
-    if head.lstrip()[:1] in (b"{", b"["):
+    if head.lstrip(_BLANKS_AND_MARKS)[:1] in (b"{", b"["):
         try:
             return json.loads(head)
-        except ValueError as error:
-            raise BoundsError(f"{path}: expected JSON, found {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise BoundsError(f"{path}: expected JSON, but it cannot be parsed: {error}") from error
     return read_plain_data(path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from sar_h5.errors import BadSource, BoundsError, SourceError
 from sar_h5.radiometry import Bounds
@@ -17,13 +18,22 @@ from sar_h5.sources.products import (
     RasterFile,
     archive_rasters,
     is_product_directory,
-    loose_raster,
+    named_raster,
     product_directory_rasters,
+    product_of,
 )
 from sar_h5.sources.rasters import GeoTiffScene, open_scenes
-from sar_h5.sources.scene import UNKNOWN
-from sar_h5.sources.shard_set import METADATA_NAMES, ShardSet, read_shard_set
-from sar_h5.sources.shards import NpyShard
+from sar_h5.sources.scene import UNKNOWN, SceneInfo
+from sar_h5.sources.shard_set import (
+    METADATA,
+    METADATA_NAMES,
+    ShardSet,
+    indexed_files,
+    read_shard_set,
+    real_path,
+    same_bounds,
+)
+from sar_h5.sources.shards import NpyShard, may_be_wanted
 
 SHARD_SUFFIX = ".npy"
 ARCHIVE_SUFFIX = ".zip"
@@ -37,7 +47,7 @@ class Inventory:
         rasters: scenes to cut, sorted by name, by polarization.
         shards: scenes cut before, in the order of their directories and ``file_index``, by polarization.
         bounds: what shard directories tell of the bounds, by polarization.
-        stride: what they tell of the stride in pixels; -1 where nothing does.
+        stride: what they tell of the stride in pixels; -1 where nothing does, or they disagree.
         broken: what cannot be used, and why.
         notes: what a user may want to know about the choice of files.
     """
@@ -58,19 +68,26 @@ class Inventory:
 
 @dataclass
 class _Found:
-    """Files by kind, each once, in the order in which the walk meets them."""
+    """Files by kind, each once under its real path, in the order in which the walk meets them.
+
+    Attributes:
+        tops: for each shard, the directory that the user named.
+        broken: directories that cannot be listed.
+    """
 
     products: dict[Path, Path] = field(default_factory=dict)
     archives: dict[Path, Path] = field(default_factory=dict)
     rasters: dict[Path, Path] = field(default_factory=dict)
     shards: dict[Path, Path] = field(default_factory=dict)
+    tops: dict[Path, Path] = field(default_factory=dict)
+    broken: list[BadSource] = field(default_factory=list)
 
-    def add(self, path: Path) -> bool:
-        """Take a file or product directory; False where it is neither."""
+    def add(self, path: Path, top: Path) -> bool:
+        """Take a file or product directory found below ``top``; False where it is neither."""
         kind = self._kind(path)
         if kind is None:
             return False
-        kind.setdefault(path.resolve(), path)
+        self.tops.setdefault(kind.setdefault(real_path(path), path), top)
         return True
 
     def _kind(self, path: Path) -> dict[Path, Path] | None:
@@ -106,10 +123,13 @@ def discover(
         _collect(Path(source), found)
     assigned = polarizations[0] if len(polarizations) == 1 else None
     inventory = Inventory()
+    inventory.broken += found.broken
     _add_rasters(inventory, found, polarizations, assigned)
-    for directory, files in _shards_by_directory(found).items():
-        shards = read_shard_set(directory, files, polarizations, assigned, with_bounds=with_bounds)
-        _add_shard_set(inventory, shards)
+    shard_sets = {
+        directory: read_shard_set(directory, files, polarizations, assigned, with_bounds=with_bounds)
+        for directory, files in _shards_by_directory(found).items()
+    }
+    _add_shard_sets(inventory, shard_sets, with_bounds=with_bounds)
     _check_found(inventory, sources, polarizations)
     return inventory
 
@@ -131,44 +151,71 @@ def find_all_sar_files(directory: str | Path) -> list[Path]:
     in_products = [
         Path(file.gdal_path) for product in found.products.values() for file in product_directory_rasters(product)[0]
     ]
-    return sorted([*in_products, *found.rasters.values()])
+    return sorted([*in_products, *_outside_products(found)])
 
 
 def _collect(source: Path, found: _Found) -> None:
     if not source.exists():
         raise SourceError(f"{source}: no such file or directory")
-    if found.add(source):
+    if found.add(source, source.parent):
         return
     if not source.is_dir():
         raise SourceError(
             f"{source}: expected a .SAFE directory, a zipped .SAFE, a GeoTIFF (.tif, .tiff), a shard (.npy), or a "
             "directory of them"
         )
-    for path in _walk(source):
-        found.add(path)
+    for path in _walk(source, found.broken):
+        found.add(path, source)
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _walk(root: Path, broken: list[BadSource]) -> Iterator[Path]:
     """Yield files and product directories below ``root`` in name order, following links but no directory twice."""
     seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+
+    def note(error: OSError) -> None:
+        reason = f"expected a directory that can be listed: {error.strerror or error}"
+        broken.append(BadSource(str(error.filename), reason))
+
+    for folder, folders, files in os.walk(root, onerror=note, followlinks=True):
         here = Path(folder)
-        if here.resolve() in seen:
+        if real_path(here) in seen:
             folders.clear()
             continue
-        seen.add(here.resolve())
-        products = [name for name in folders if is_product_directory(here / name)]
-        folders[:] = sorted(name for name in folders if name not in products and not name.startswith("."))
-        yield from sorted(here / name for name in (*products, *files) if not name.startswith("."))
+        seen.add(real_path(here))
+        visible = [name for name in folders if not _is_hidden(name)]
+        products = [name for name in visible if _is_listed_product(here / name)]
+        folders[:] = sorted(name for name in visible if name not in products)
+        for name in sorted((*products, *(name for name in files if not _is_hidden(name)))):
+            yield here / name
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"  # resource forks, which macOS packs under the files' own names
+
+
+def _is_listed_product(path: Path) -> bool:
+    try:
+        return is_product_directory(path)
+    except OSError:  # it may not be entered; the walk is about to meet it, and says so
+        return False
+
+
+def _outside_products(found: _Found) -> list[Path]:
+    """Return the rasters that are not part of a product that was found as well."""
+    return [path for path in found.rasters.values() if product_of(path) not in found.products]
 
 
 def _add_rasters(inventory: Inventory, found: _Found, wanted: Sequence[str], assigned: str | None) -> None:
-    files: list[RasterFile] = [loose_raster(path) for path in found.rasters.values()]
-    for products, read in ((found.products, product_directory_rasters), (found.archives, archive_rasters)):
-        for path in products.values():
+    files: list[RasterFile] = []
+    for paths, read in (
+        (_outside_products(found), named_raster),
+        (found.products.values(), product_directory_rasters),
+        (found.archives.values(), archive_rasters),
+    ):
+        for path in paths:
             rasters, broken = read(path)
             files += rasters
-            inventory.broken += broken
+            inventory.broken += [source for source in broken if _concerns(source, wanted)]
     for file in files:
         if wanted and file.info.polarization and file.info.polarization not in wanted:
             continue
@@ -177,18 +224,32 @@ def _add_rasters(inventory: Inventory, found: _Found, wanted: Sequence[str], ass
         for scene in scenes:
             if not wanted or scene.info.polarization in wanted:
                 inventory.rasters.setdefault(scene.info.polarization, []).append(scene)
+    _tell_namesakes_apart(list(inventory.rasters.values()), lambda name: find_product_name(name) is None)
     for group in inventory.rasters.values():
-        _tell_namesakes_apart(group)
         _check_names(group)
         group.sort(key=lambda scene: scene.info.name)
 
 
-def _tell_namesakes_apart(scenes: Sequence[GeoTiffScene]) -> None:
-    """Put the folder before the name of loose rasters that share one ("2020/tile", "2021/tile")."""
-    shared = {name for name, count in Counter(scene.info.name for scene in scenes).items() if count > 1}
-    for scene in scenes:
-        if scene.info.name in shared and find_product_name(scene.info.name) is None:
-            folder = Path(scene.info.path).resolve().parent.name
+def _concerns(broken: BadSource, wanted: Sequence[str]) -> bool:
+    """Whether something broken may be of a wanted polarization; a raster's name may tell that it is not."""
+    path = Path(broken.path)
+    return path.suffix.lower() not in RASTER_SUFFIXES or may_be_wanted(path.stem, wanted)
+
+
+class _Named(Protocol):
+    info: SceneInfo
+
+
+def _tell_namesakes_apart(groups: Sequence[Sequence[_Named]], movable: Callable[[str], bool]) -> None:
+    """Put the folder before names that scenes of a polarization share ("2020/tile", "2021/tile").
+
+    A name that is shared in one polarization gets its folder in all of them, so that scenes still match.
+    """
+    counts = [Counter(scene.info.name for scene in scenes) for scenes in groups]
+    shared = {name for count in counts for name, times in count.items() if times > 1 and movable(name)}
+    for scene in (scene for scenes in groups for scene in scenes):
+        if scene.info.name in shared:
+            folder = Path(scene.info.path).absolute().parent.name
             scene.info = dataclasses.replace(scene.info, name=f"{folder}/{scene.info.name}")
 
 
@@ -201,46 +262,78 @@ def _check_names(scenes: Sequence[GeoTiffScene]) -> None:
         if len(places) > 1:
             raise SourceError(
                 f"scene {name} is there {len(places)} times: {', '.join(places)}; name each scene once, or give "
-                "its files "
-                "distinct names"
+                "its files distinct names"
             )
 
 
 def _shards_by_directory(found: _Found) -> dict[Path, list[Path]]:
+    """Group shards by the directory whose metadata list them: their own, or one above it that the user named."""
     groups: dict[Path, list[Path]] = {}
-    for path in found.shards.values():
-        groups.setdefault(path.parent, []).append(path)
+    listed: dict[Path, set[Path]] = {}
+    for real, path in found.shards.items():
+        home = path.parent
+        above = [] if (home / METADATA).is_file() else _folders_between(home, found.tops[path])
+        for folder in above:
+            if folder not in listed:
+                listed[folder] = indexed_files(folder)
+            if real in listed[folder]:
+                home = folder
+                break
+        groups.setdefault(home, []).append(path)
     return groups
 
 
-def _add_shard_set(inventory: Inventory, shards: ShardSet) -> None:
-    inventory.broken += shards.broken
-    inventory.notes += shards.notes
-    for shard in shards.shards:
-        inventory.shards.setdefault(shard.info.polarization, []).append(shard)
-    for polarization, bounds in shards.bounds.items():
-        known = inventory.bounds.setdefault(polarization, bounds)
-        if (known.vmin, known.vmax) != (bounds.vmin, bounds.vmax):
-            raise BoundsError(
-                f"{known.origin} and {bounds.origin} give {polarization} different bounds, so their values cannot "
-                "be compared; "
-                "convert them into separate files, or give --vmin and --vmax if you know better"
-            )
-    inventory.stride = shards.stride if inventory.stride == UNKNOWN else inventory.stride
+def _folders_between(folder: Path, top: Path) -> list[Path]:
+    """Return the folders above ``folder`` up to ``top``, the nearest first."""
+    return [parent for parent in folder.parents if parent == top or top in parent.parents]
+
+
+def _add_shard_sets(inventory: Inventory, shard_sets: Mapping[Path, ShardSet], *, with_bounds: bool) -> None:
+    for shards in shard_sets.values():
+        inventory.broken += shards.broken
+        inventory.notes += shards.notes
+        for shard in shards.shards:
+            inventory.shards.setdefault(shard.info.polarization, []).append(shard)
+        for polarization, bounds in shards.bounds.items():
+            known = inventory.bounds.setdefault(polarization, bounds)
+            if not same_bounds(known, bounds):
+                raise BoundsError(
+                    f"{known.origin} and {bounds.origin} give {polarization} different bounds, so their values "
+                    "cannot be compared; convert them into separate files, or give --vmin and --vmax if you know better"
+                )
+    _tell_namesakes_apart(list(inventory.shards.values()), lambda _: True)
+    strides = {shards.stride for shards in shard_sets.values()} - {UNKNOWN}
+    inventory.stride = strides.pop() if len(strides) == 1 else UNKNOWN
+    if with_bounds:
+        inventory.notes += _borrowed_bounds(inventory, shard_sets)
+
+
+def _borrowed_bounds(inventory: Inventory, shard_sets: Mapping[Path, ShardSet]) -> list[str]:
+    return [
+        f"{directory}: nothing tells the bounds of its {polarization} shards; taken from {bounds.origin}"
+        for polarization, bounds in inventory.bounds.items()
+        for directory, shards in shard_sets.items()
+        if polarization not in shards.bounds and any(shard.info.polarization == polarization for shard in shards.shards)
+    ]
 
 
 def _check_found(inventory: Inventory, sources: Sequence[str | Path], polarizations: Sequence[str]) -> None:
     places = ", ".join(str(source) for source in sources)
     if not inventory.polarizations and not inventory.broken:
         wanted = f" of polarization {', '.join(polarizations)}" if polarizations else ""
+        notes = "".join(f"\n  {note}" for note in inventory.notes)
         raise SourceError(
-            f"{places}: found no scene{wanted}; expected .SAFE products (directories or .zip), GeoTIFFs, or .npy shards"
+            f"{places}: found no scene{wanted}; expected .SAFE products (directories or .zip), GeoTIFFs, or .npy "
+            f"shards{notes}"
         )
+    missing = [name for name in polarizations if name not in inventory.polarizations]
+    if missing and not inventory.broken:
+        inventory.notes.append(f"{places}: found no scene of polarization {', '.join(missing)}")
     both = [name for name in inventory.polarizations if name in inventory.rasters and name in inventory.shards]
     if both:
         raise SourceError(
             f"{places}: found both rasters and shards of {', '.join(both)}; convert them one at a time, since "
-            "shards are scaled already"
+            "shards are scaled already (name the shards' directory, then the products)"
         )
     for shards in inventory.shards.values():
         _set_aside_odd_sizes(inventory, shards)

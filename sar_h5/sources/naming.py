@@ -21,7 +21,7 @@ _PRODUCT = re.compile(
 _MEASUREMENT = re.compile(
     r"(?P<platform>s1[a-d])-(?P<swath>iw\d?|ew\d?|wv\d?|s[1-6]|en|n[1-6])-(?P<type>raw|slc|grd|ocn)-"
     r"(?P<pol>vv|vh|hh|hv)-(?P<start>\d{8}t\d{6})-(?P<stop>\d{8}t\d{6})-(?P<orbit>\d{6})-(?P<datatake>[0-9a-f]{6})"
-    r"(?P<image>-\d{3})?",
+    r"(?P<image>-\d{3}(?!\d))?",
     re.IGNORECASE,
 )
 
@@ -48,7 +48,7 @@ class NameFacts:
 def find_polarization(name: str) -> str | None:
     """Return the one polarization that stands alone in a file name ("...-vv-...", "..._VH.tif"), else None.
 
-    The last one counts where a name repeats it; a name with two different ones tells nothing.
+    A name may repeat it; a name with two different ones tells nothing.
     """
     found = {token.lower() for token in _TOKEN.findall(name)}
     return found.pop() if len(found) == 1 else None
@@ -86,8 +86,7 @@ def scene_name(stem: str) -> str:
     """Name the scene of a raster or shard after its file, the same for every polarization of one acquisition.
 
     The polarization token goes with one separator, and so does the image number that differs between the
-    polarizations in
-    measurement names. Empty where the stem is nothing but the token ("vv").
+    polarizations in measurement names. Empty where the stem is nothing but the token ("vv").
     """
     measurement = _MEASUREMENT.search(stem)
     if measurement and measurement.group("image"):

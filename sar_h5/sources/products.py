@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import lzma
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.sources.annotation import Facts, read_annotation, read_manifest
-from sar_h5.sources.naming import find_polarization, find_product_name, parse_name, scene_name
+from sar_h5.sources.naming import POLARIZATIONS, find_polarization, find_product_name, parse_name, scene_name
 from sar_h5.sources.scene import UNKNOWN, SceneInfo
 
 RASTER_SUFFIXES = (".tif", ".tiff")
+
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, struct.error, zlib.error, lzma.LZMAError),
+    RuntimeError,  # an encrypted member
+    NotImplementedError,  # a compression method that zipfile does not know
+)
+"""All that reading a ZIP archive raises, damaged ones included."""
 
 _DOCUMENT_LIMIT_NBYTES = 64 << 20
 """Annotations of real products are about 2 MB; a document beyond this limit is not read."""
@@ -37,7 +49,14 @@ class RasterFile:
 
 def is_product_directory(path: Path) -> bool:
     """Tell whether a directory is a product: ``*.SAFE``, or one with a manifest or a measurement folder."""
-    return path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file() or (path / "measurement").is_dir()
+    if (path / "manifest.safe").is_file() or (path / "measurement").is_dir():
+        return True
+    # A file manager that unpacks X.SAFE.zip makes X.SAFE/X.SAFE: the product is the inner one.
+    return _is_safe(path.name) and not any(_is_safe(entry.name) and entry.is_dir() for entry in path.iterdir())
+
+
+def _is_safe(name: str) -> bool:
+    return name.upper().endswith(".SAFE")
 
 
 def product_directory_rasters(path: Path) -> tuple[list[RasterFile], list[BadSource]]:
@@ -65,33 +84,63 @@ def archive_rasters(path: Path) -> tuple[list[RasterFile], list[BadSource]]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _archive_rasters(path, archive)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        # RuntimeError: an encrypted member; NotImplementedError: a compression method that zipfile does not know.
-        return [], [
-            BadSource(str(path), f"expected a ZIP archive with a .SAFE product, but it cannot be read: {error}")
-        ]
+    except ZIP_ERRORS as error:
+        reason = f"expected a ZIP archive with a .SAFE product, but it cannot be read: {error}; download it again"
+        return [], [BadSource(str(path), reason)]
 
 
 def _archive_rasters(path: Path, archive: zipfile.ZipFile) -> tuple[list[RasterFile], list[BadSource]]:
     rasters: list[RasterFile] = []
     broken: list[BadSource] = []
-    root = zipfile.Path(archive)
-    folders = sorted((entry for entry in root.iterdir() if entry.is_dir()), key=lambda entry: entry.name)
-    products = [(path.stem, "", root)] if _is_archived_product(root, path.stem) else []
-    products += [(top.name, f"{top.name}/", top) for top in folders if _is_archived_product(top, top.name)]
-    for name, prefix, top in products:
-        found, bad = _product_rasters(top, name, str(path))
+    products = _archived_products(archive.namelist())
+    for prefix in products:
+        name = prefix.rstrip("/").rpartition("/")[2] or path.stem
+        found, bad = _product_rasters(zipfile.Path(archive, prefix), name, str(path))
         broken += bad
         for info, parts in found:
             member = prefix + "/".join(parts)
-            rasters.append(RasterFile(info, f"/vsizip/{{{path.resolve()}}}/{member}", path, member))
+            rasters.append(RasterFile(info, _vsizip(path, member), path, member))
     if not products:
-        broken.append(BadSource(str(path), "expected a zipped .SAFE product; the archive holds no .SAFE directory"))
+        reason = (
+            "expected a zipped .SAFE product; the archive holds neither a .SAFE directory nor a measurement folder "
+            "(unpack GeoTIFFs and shards first)"
+        )
+        broken.append(BadSource(str(path), reason))
     return rasters, broken
 
 
-def _is_archived_product(top: zipfile.Path, name: str) -> bool:
-    return name.upper().endswith(".SAFE") or (top / "manifest.safe").is_file() or (top / "measurement").is_dir()
+def _archived_products(members: Iterable[str]) -> list[str]:
+    """Return the directories of an archive that are products, at any depth, as prefixes; "" is the archive itself."""
+    with_content: set[str] = set()
+    by_name: set[str] = set()
+    for member in members:
+        *folders, file = member.split("/")
+        if "__MACOSX" in folders:  # resource forks beside the files, which macOS packs under the same names
+            continue
+        if "measurement" in folders:
+            with_content.add(_prefix(folders[: folders.index("measurement")]))
+        elif file == "manifest.safe":
+            with_content.add(_prefix(folders))
+        by_name |= {_prefix(folders[:depth]) for depth, name in enumerate(folders, start=1) if _is_safe(name)}
+    around = {
+        _prefix(prefix.split("/")[:depth]) for prefix in with_content | by_name for depth in range(prefix.count("/"))
+    }
+    return sorted(with_content | (by_name - around))
+
+
+def _prefix(folders: list[str]) -> str:
+    return "".join(f"{folder}/" for folder in folders)
+
+
+def _vsizip(archive: Path, member: str) -> str:
+    """Return how GDAL opens a member; the form with braces is for any name, but they have to be balanced."""
+    place = str(archive.resolve())
+    depth = 0
+    for character in place:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            break
+    return f"/vsizip/{{{place}}}/{member}" if depth == 0 else f"/vsizip/{place}/{member}"
 
 
 def _product_rasters(
@@ -99,7 +148,7 @@ def _product_rasters(
 ) -> tuple[list[tuple[SceneInfo, tuple[str, str]]], list[BadSource]]:
     measurement = root / "measurement"
     names = sorted(entry.name for entry in measurement.iterdir()) if measurement.is_dir() else []
-    names = [entry for entry in names if entry.lower().endswith(RASTER_SUFFIXES)]
+    names = [entry for entry in names if entry.lower().endswith(RASTER_SUFFIXES) and not entry.startswith(".")]
     if not names:
         reason = "expected measurement/*.tiff, found no raster there: the product is incomplete, download it again"
         return [], [BadSource(shown, reason)]
@@ -127,6 +176,9 @@ def _facts(root: Path | zipfile.Path, scene: str, raster: str) -> Facts:
         document = _read_document(root, parts)
         if document is not None:
             facts |= reader(document, "/".join(parts))
+    if facts.get("polarization", POLARIZATIONS[0]) not in POLARIZATIONS:
+        found = facts["polarization"][:20]
+        raise SourceError(f"expected polarization {', '.join(POLARIZATIONS)} in its annotation, found {found!r}")
     facts.setdefault("polarization", find_polarization(_stem(raster)) or "")
     return facts
 
@@ -185,6 +237,35 @@ def _read_document(root: Path | zipfile.Path, parts: tuple[str, ...]) -> bytes |
     if len(document) > _DOCUMENT_LIMIT_NBYTES:
         raise SourceError(f"{'/'.join(parts)} is larger than {_DOCUMENT_LIMIT_NBYTES >> 20} MB, which no product's is")
     return document
+
+
+def named_raster(path: Path) -> tuple[list[RasterFile], list[BadSource]]:
+    """Describe a raster that is named by itself; one that lies in a known product is described as its part.
+
+    Args:
+        path: the raster.
+
+    Returns:
+        The raster, or the product's document as broken that cannot be read.
+    """
+    product = product_of(path)
+    if product is None:
+        return [loose_raster(path)], []
+    rasters, broken = product_directory_rasters(product)
+    mine = [raster for raster in rasters if Path(raster.gdal_path).name == path.name]
+    described = [RasterFile(dataclasses.replace(raster.info, path=str(path)), str(path)) for raster in mine]
+    return described, [source for source in broken if Path(source.path).name == path.name]
+
+
+def product_of(raster: Path) -> Path | None:
+    """Return the product directory that a raster lies in; None where it lies in none that is known as a product."""
+    folder = raster.resolve().parent
+    product = folder.parent
+    if folder.name != "measurement":
+        return None
+    known = find_product_name(product.name) or _is_safe(product.name)
+    documents = ("manifest.safe", "productInfo.json")
+    return product if known or any((product / name).is_file() for name in documents) else None
 
 
 def loose_raster(path: Path) -> RasterFile:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -19,7 +22,7 @@ from sar_h5.errors import BadSource, SourceError
 from sar_h5.radiometry import Floats
 from sar_h5.sources.checksums import checksum_file
 from sar_h5.sources.naming import POLARIZATIONS
-from sar_h5.sources.products import RasterFile, loose_raster
+from sar_h5.sources.products import ZIP_ERRORS, RasterFile, loose_raster
 from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
 
 GDAL_CACHE_NBYTES = 64 << 20
@@ -30,6 +33,8 @@ MOST_BLOCK_NBYTES = 128 << 20
 """GDAL decodes whole blocks. A compressed raster stored as one huge block would be held in memory as a whole."""
 
 _DTYPES = ("uint16", "float32", "float64")
+
+_SATELLITE = re.compile("Sentinel-1[A-D]")
 
 
 @contextmanager
@@ -46,11 +51,14 @@ def open_raster(gdal_path: str) -> Iterator[rasterio.DatasetReader]:
         with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES), warnings.catch_warnings():
             # Measurement rasters carry ground control points or nothing; neither concerns the pixels.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(gdal_path) as dataset:
+            # Absolute, so that "s3:vv.tif" is a name and not an address. Only this driver: others follow what a file
+            # says to other files, and to the network.
+            place = gdal_path if gdal_path.startswith("/vsizip/") else Path(gdal_path).absolute()
+            with rasterio.open(place, driver="GTiff") as dataset:
                 yield dataset
     except RasterioError as error:
         cause = error.__cause__ or error
-        raise SourceError(f"expected a readable raster; GDAL says: {cause}") from error
+        raise SourceError(f"expected a readable GeoTIFF; GDAL says: {cause}") from error
 
 
 class GeoTiffScene:
@@ -88,12 +96,19 @@ class GeoTiffScene:
             return self._read(dataset, start, stop)
 
     def identify(self) -> SourceFile:
-        """Read size and checksum of the file; of the member, as its archive lists them, where it lies in one."""
-        if self._file.archive is None:
-            return checksum_file(Path(self._file.gdal_path))
-        with zipfile.ZipFile(self._file.archive) as archive:
-            member = archive.getinfo(self._file.member)
-            return SourceFile(member.file_size, member.CRC)
+        """Read size and checksum of the file; of the member, as its archive lists them, where it lies in one.
+
+        Raises:
+            SourceError: where it cannot be read any more.
+        """
+        try:
+            if self._file.archive is None:
+                return checksum_file(Path(self._file.gdal_path))
+            with zipfile.ZipFile(self._file.archive) as archive:
+                member = archive.getinfo(self._file.member)
+        except ZIP_ERRORS as error:
+            raise SourceError(f"cannot be read any more: {error}; was it moved or changed meanwhile?") from error
+        return SourceFile(member.file_size, member.CRC)
 
     def _read(self, dataset: rasterio.DatasetReader, start: int, stop: int) -> npt.NDArray[np.generic]:
         pixels: npt.NDArray[np.generic] = dataset.read(
@@ -129,7 +144,7 @@ _DETECT = "detect it first (multilook the squared magnitude), for example with S
 def _polarized_bands(file: RasterFile, dataset: rasterio.DatasetReader, assigned: str | None) -> list[tuple[int, str]]:
     """Return (band number, polarization) of each band in use, or raise SourceError with the reason for none."""
     _check_layout(dataset)
-    described = [(text or "").strip().lower() for text in dataset.descriptions]
+    described = _describe_bands(dataset)
     if dataset.count == 1:
         polarization = (
             file.info.polarization or next((text for text in described if text in POLARIZATIONS), "") or assigned
@@ -143,10 +158,17 @@ def _polarized_bands(file: RasterFile, dataset: rasterio.DatasetReader, assigned
     if not named or len({text for _, text in named}) < len(named):
         raise SourceError(
             f"found {dataset.count} bands described as {described}; expected one band, or bands described VV, VH, "
-            "HH or HV "
-            "to tell them apart (set them with gdal_edit.py or rasterio's set_band_description)"
+            "HH or HV, each once, to tell them apart (set that with rasterio's set_band_description, or split the file "
+            "with gdal_translate -b)"
         )
     return named
+
+
+def _describe_bands(dataset: rasterio.DatasetReader) -> list[str]:
+    try:
+        return [(text or "").strip().lower() for text in dataset.descriptions]
+    except UnicodeDecodeError:  # rasterio takes them for UTF-8; what is not names no polarization
+        return [""] * dataset.count
 
 
 def _check_layout(dataset: rasterio.DatasetReader) -> None:
@@ -160,12 +182,17 @@ def _check_layout(dataset: rasterio.DatasetReader) -> None:
     if dtype not in _DTYPES:
         raise SourceError(f"expected dtype {', '.join(_DTYPES)}, found {dtype}")
     rows, cols = dataset.block_shapes[0]
-    nbytes = rows * cols * np.dtype(dtype).itemsize
-    if dataset.compression is not None and nbytes > MOST_BLOCK_NBYTES:
+    bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    nbytes = rows * cols * bands * np.dtype(dtype).itemsize
+    if nbytes > MOST_BLOCK_NBYTES:
         raise SourceError(
-            f"expected strips or tiles, found one compressed block of {rows} x {cols} pixels ({nbytes >> 20} MB), "
-            "which would have "
-            "to be held in memory whole; rewrite it with gdal_translate -co TILED=YES"
+            f"expected strips or tiles, found one block of {rows} x {cols} pixels ({nbytes >> 20} MB), which would "
+            "have to be held in memory whole; rewrite it with gdal_translate -co TILED=YES"
+        )
+    if any(scale != 1 for scale in dataset.scales) or any(offset != 0 for offset in dataset.offsets):
+        raise SourceError(
+            f"expected pixels that are the values themselves, found scale {dataset.scales[0]:g} and offset "
+            f"{dataset.offsets[0]:g} to apply; unpack it with gdal_translate -unscale -ot Float32"
         )
 
 
@@ -178,13 +205,23 @@ def _make_scene(file: RasterFile, dataset: rasterio.DatasetReader, band: int, po
         georeference=_georeference(dataset),
     )
     info = _with_tag_facts(info, dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""))
-    return GeoTiffScene(info, file, band, np.dtype(dataset.dtypes[band - 1]), dataset.nodatavals[band - 1])
+    dtype = np.dtype(dataset.dtypes[band - 1])
+    return GeoTiffScene(info, file, band, dtype, _possible_nodata(dataset.nodatavals[band - 1], dtype))
+
+
+def _possible_nodata(nodata: float | None, dtype: np.dtype[np.generic]) -> float | None:
+    """Return the declared value where a pixel can hold it: 0.5 among integers means none, and must not become 0."""
+    if nodata is None or math.isnan(nodata):
+        return nodata
+    if dtype.kind == "u":
+        return nodata if nodata.is_integer() and 0 <= nodata <= np.iinfo(np.uint16).max else None
+    return nodata if math.isinf(nodata) or abs(nodata) <= float(np.finfo(dtype.name).max) else None
 
 
 def _with_tag_facts(info: SceneInfo, description: str) -> SceneInfo:
     """Read "Sentinel-1A IW GRD HR L1", the tag of ESA's rasters, where neither names nor documents told as much."""
     words = description.split()
-    if len(words) < 3 or not words[0].startswith("Sentinel-1") or info.platform:
+    if len(words) < 3 or not _SATELLITE.fullmatch(words[0]) or info.platform:
         return info
     return dataclasses.replace(info, platform=f"S1{words[0][-1]}", mode=words[1], product_type=words[2])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
@@ -13,12 +14,15 @@ from sar_h5.plain_data import read_plain_data
 from sar_h5.radiometry import Bounds
 from sar_h5.sources.bounds_file import find_bounds, read_bounds_file
 from sar_h5.sources.scene import UNKNOWN
-from sar_h5.sources.shards import NpyShard, shard_polarization
+from sar_h5.sources.shards import NpyShard, may_be_wanted, shard_polarization
 
 METADATA = "metadata.npy"
 GLOBAL_BOUNDS = "global_bounds.npy"
 SHUFFLE_INDEX = "shuffle_idx.npy"
 METADATA_NAMES = frozenset({METADATA, GLOBAL_BOUNDS, SHUFFLE_INDEX})
+
+_LONGEST_NAME = 4096
+"""No file system takes longer paths; a longer entry of ``file_index`` is no path."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,17 @@ def read_shard_set(
         BoundsError: where the directory contradicts itself about the bounds.
     """
     metadata = _read_metadata(directory)
-    listed, broken = _resolve_index(directory, metadata.get("file_index"))
+    listed, broken = _resolve_index(directory, metadata.get("file_index"), wanted)
     notes: list[str] = []
     if listed is None:
         entries = [(path, UNKNOWN) for path in sorted(files, key=lambda path: path.name)]
     else:
-        chosen = {path.resolve() for path in files}
-        entries = [(path, count) for path, count in listed if path.resolve() in chosen]
-        left_out = sorted(path.name for path in files if path.resolve() not in {path.resolve() for path, _ in listed})
+        chosen = {real_path(path) for path in files}
+        entries = [(path, count) for path, count in listed if real_path(path) in chosen]
+        known = {real_path(path) for path, _ in listed}
+        left_out = sorted(
+            path.name for path in files if real_path(path) not in known and may_be_wanted(path.name, wanted)
+        )
         if left_out:
             notes.append(f"{directory}: not in file_index and left out: {', '.join(left_out)}")
     if (directory / SHUFFLE_INDEX).is_file():
@@ -97,8 +104,28 @@ def _read_metadata(directory: Path) -> dict[str, object]:
     return {str(key): value for key, value in data.items()}
 
 
-def _resolve_index(directory: Path, index: object) -> tuple[list[tuple[Path, int]] | None, list[BadSource]]:
-    """Resolve ``file_index`` within the directory; None where there is none."""
+def indexed_files(directory: Path) -> set[Path]:
+    """Return the real paths of the files that the ``file_index`` of a directory lists; none where it has none.
+
+    Raises:
+        SourceError: where the metadata cannot be read, or ask for more than plain data.
+    """
+    listed, _ = _resolve_index(directory, _read_metadata(directory).get("file_index"), ())
+    return {real_path(path) for path, _ in listed or ()}
+
+
+def real_path(path: Path) -> Path:
+    """Return the path without links; unlike ``Path.resolve``, of a link to itself too."""
+    return Path(os.path.realpath(path))
+
+
+def _resolve_index(
+    directory: Path, index: object, wanted: Sequence[str]
+) -> tuple[list[tuple[Path, int]] | None, list[BadSource]]:
+    """Resolve ``file_index`` within the directory; None where there is none.
+
+    What is not there, or there twice, is broken, unless its name tells that it is not wanted.
+    """
     if index is None:
         return None, []
     entries = index.tolist() if isinstance(index, np.ndarray) else index
@@ -106,16 +133,25 @@ def _resolve_index(directory: Path, index: object) -> tuple[list[tuple[Path, int
         raise SourceError(
             f"{directory / METADATA}: expected file_index as a list of (path, count), found {type(index).__name__}"
         )
-    resolved: list[tuple[Path, int]] = []
+    resolved: dict[Path, tuple[Path, int]] = {}
     broken: list[BadSource] = []
     for entry in entries:
         name, count = _index_entry(directory, entry)
+        if not may_be_wanted(_pure_path(name).name, wanted):
+            continue
         path = resolve_within(directory, name)
         if path is None:
             broken.append(BadSource(name, f"listed in file_index, but not found within {directory}"))
+        elif real_path(path) in resolved:
+            broken.append(
+                BadSource(
+                    name,
+                    f"listed in file_index twice: an earlier entry stands for {resolved[real_path(path)][0]} already",
+                )
+            )
         else:
-            resolved.append((path, count))
-    return resolved, broken
+            resolved[real_path(path)] = (path, count)
+    return list(resolved.values()), broken
 
 
 def _index_entry(directory: Path, entry: object) -> tuple[str, int]:
@@ -136,8 +172,7 @@ def resolve_within(directory: Path, name: str) -> Path | None:
     """Find a listed file within a directory, wherever the list was written.
 
     Lists travel: a path may be relative, absolute on another machine, or a Windows path. The longest tail of it that
-    exists
-    below the directory is taken; nothing outside the directory ever is.
+    exists below the directory is taken; nothing outside the directory ever is, nor what a link leads to there.
 
     Args:
         directory: where to look.
@@ -146,16 +181,26 @@ def resolve_within(directory: Path, name: str) -> Path | None:
     Returns:
         The file, or None where no tail of the path exists.
     """
-    pure: PurePath = PureWindowsPath(name) if "\\" in name or PureWindowsPath(name).drive else PurePosixPath(name)
+    if len(name) > _LONGEST_NAME:
+        return None
+    pure = _pure_path(name)
     parts = [part for part in pure.parts if part != pure.anchor and part != "."]
     while ".." in parts:
         parts = parts[parts.index("..") + 1 :]
-    root = directory.resolve()
-    for first in range(len(parts)):
-        candidate = directory.joinpath(*parts[first:])
-        if candidate.is_file() and candidate.resolve().is_relative_to(root):
-            return candidate
-    return None
+    root = real_path(directory)
+    candidates = (directory.joinpath(*parts[first:]) for first in range(len(parts)))
+    return next((path for path in candidates if _is_file(path) and real_path(path).is_relative_to(root)), None)
+
+
+def _pure_path(name: str) -> PurePath:
+    return PureWindowsPath(name) if "\\" in name or PureWindowsPath(name).drive else PurePosixPath(name)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes, or a folder that may not be entered
+        return False
 
 
 def _open_shards(
@@ -178,6 +223,13 @@ def _open_shards(
     return shards, broken
 
 
+def same_bounds(one: Bounds, other: Bounds) -> bool:
+    """Tell whether two bounds scale alike: they are used in float32, so 14.77 is the same in either precision."""
+    return all(
+        np.float32(mine) == np.float32(theirs) for mine, theirs in ((one.vmin, other.vmin), (one.vmax, other.vmax))
+    )
+
+
 def _find_all_bounds(
     directory: Path, metadata: Mapping[str, object], polarizations: Sequence[str]
 ) -> dict[str, Bounds]:
@@ -187,12 +239,11 @@ def _find_all_bounds(
         if (directory / GLOBAL_BOUNDS).is_file():
             stated.append(read_bounds_file(directory / GLOBAL_BOUNDS, polarization))
         given = [bounds for bounds in stated if bounds is not None]
-        if len({(np.float32(bounds.vmin), np.float32(bounds.vmax)) for bounds in given}) > 1:
+        if len(given) == 2 and not same_bounds(*given):
             first, second = given
             raise BoundsError(
                 f"{first.origin} says {first.vmin} to {first.vmax} dB, {second.origin} says {second.vmin} to "
-                f"{second.vmax} dB; "
-                "give the right ones with --vmin and --vmax"
+                f"{second.vmax} dB; give the right ones with --vmin and --vmax"
             )
         if given:
             found[polarization] = given[-1]

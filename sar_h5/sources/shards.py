@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tokenize
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,13 +38,10 @@ class NpyShard:
 
     def __init__(self, path: Path, shown: str, polarization: str) -> None:
         self._path = path
-        try:
-            with path.open("rb") as file:
-                shape, self._dtype = _read_header(file)
-                self._offset = file.tell()
-            nbytes = path.stat().st_size
-        except OSError as error:
-            raise SourceError(f"cannot be read: {error.strerror or error}") from error
+        with _opened(path) as file:
+            shape, self._dtype = _read_header(file)
+            self._offset = file.tell()
+            nbytes = os.fstat(file.fileno()).st_size
         self.count, self.patch_size = shape[0], shape[1]
         self._patch_nbytes = self.patch_size**2 * self._dtype.itemsize
         promised = self._offset + self.count * self._patch_nbytes
@@ -48,8 +49,7 @@ class NpyShard:
             whole = max(nbytes - self._offset, 0) // self._patch_nbytes
             raise SourceError(
                 f"truncated: the header promises {self.count} patches ({promised} bytes), the file holds {nbytes} "
-                "bytes "
-                f"({whole} whole patches)"
+                f"bytes ({whole} whole patches); copy or make it again"
             )
         self.info = _describe(path, shown, polarization)
         self._identity: SourceFile | None = None
@@ -61,7 +61,7 @@ class NpyShard:
             SourceError: where a patch holds NaN or a value outside [0, 1], or the file ends early.
         """
         step = max(1, most_nbytes // self._patch_nbytes)
-        with self._path.open("rb") as file:
+        with _opened(self._path) as file:
             header = file.read(self._offset)
             nbytes, crc32 = len(header), zlib.crc32(header)
             for start in range(0, self.count, step):
@@ -74,13 +74,20 @@ class NpyShard:
 
     def patches(self, start: int, stop: int) -> Floats:
         """Read patches ``start`` to ``stop`` (exclusive), float32 (n, P, P); errors as :meth:`batches`."""
-        with self._path.open("rb") as file:
+        with _opened(self._path) as file:
             file.seek(self._offset + start * self._patch_nbytes)
             return self._checked(self._read(file, stop - start), start)
 
     def identify(self) -> SourceFile:
-        """Return size and checksum of the file: known from the batches where all were read, else read now."""
-        return self._identity or checksum_file(self._path)
+        """Return size and checksum of the file: known from the batches where all were read, else read now.
+
+        Raises:
+            SourceError: where it cannot be read.
+        """
+        try:
+            return self._identity or checksum_file(self._path)
+        except OSError as error:
+            raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
     def _read(self, file: BinaryIO, count: int) -> npt.NDArray[np.uint8]:
         raw = np.empty(count * self._patch_nbytes, dtype=np.uint8)
@@ -100,8 +107,24 @@ def _describe_bad_values(values: Floats, start: int) -> str:
     bad = ~((values >= 0) & (values <= 1))
     first = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
     patch = values[first][bad[first]]
-    what = "NaN" if np.isnan(patch).any() else f"values outside [0, 1] such as {patch[0]:g}"
-    return f"patch {start + first} holds {what} ({patch.size} pixels); expected finite values in [0, 1]"
+    what = "NaN" if np.isnan(patch).any() else f"values outside [0, 1] such as {patch[0]!s}"
+    count = f"{patch.size} of {bad[first].size} pixels"
+    return f"patch {start + first} holds {what} ({count}); expected finite values in [0, 1]"
+
+
+_BAD_HEADER = (ValueError, TypeError, KeyError, SyntaxError, SystemError, MemoryError, RecursionError)
+"""All that NumPy's header parser, which evaluates a Python literal, raises at arbitrary bytes; with TokenError."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except SourceError:
+        raise
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, int, int], np.dtype[np.float32]]:
@@ -112,13 +135,18 @@ def _read_header(file: BinaryIO) -> tuple[tuple[int, int, int], np.dtype[np.floa
     readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
     try:
         version = npy_format.read_magic(file)
-        shape, fortran, dtype = readers[version](file)
-    except (ValueError, KeyError) as error:
-        raise SourceError(f"expected a .npy file of patches, found no such header: {error}") from error
+        if version not in readers:
+            raise SourceError(f"expected a .npy header of version 1.0 or 2.0, found {version[0]}.{version[1]}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote, and of deprecated dtypes
+            shape, fortran, dtype = readers[version](file)
+    except (*_BAD_HEADER, tokenize.TokenError) as error:
+        reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+        raise SourceError(f"expected a .npy file of patches, found no such header: {reason}") from error
     if dtype.kind != "f" or dtype.itemsize != 4:
         raise SourceError(f"expected dtype float32, found {dtype}")
-    if len(shape) != 3 or shape[1] != shape[2] or shape[1] < 1:
-        raise SourceError(f"expected shape (n, P, P), found {shape}")
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] < 1 or shape[0] < 0:
+        raise SourceError(f"expected shape (n, P, P), found {shape!s:.100}")
     if fortran and shape[0] > 0:
         raise SourceError("expected C order, found Fortran order; save it again with np.ascontiguousarray")
     return shape, dtype
@@ -136,6 +164,12 @@ def _describe(path: Path, shown: str, polarization: str) -> SceneInfo:
         start_time=facts.get("start_time", ""),
         orbit=int(facts.get("orbit", UNKNOWN)),
     )
+
+
+def may_be_wanted(name: str, wanted: Sequence[str]) -> bool:
+    """Tell whether a name tells no polarization, or one of those that are wanted; none wanted stands for all."""
+    polarization = find_polarization(name)
+    return not wanted or polarization is None or polarization in wanted
 
 
 def shard_polarization(path: Path, assigned: str | None) -> str:

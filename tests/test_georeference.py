@@ -1,0 +1,71 @@
+"""Where patches lie: checked against 3 x 3 matrices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sar_h5.georeference import PIXELS, Transform, patch_bounds, patch_transform
+
+UTM: Transform = (10.0, 0.0, 399_960.0, 0.0, -10.0, 4_200_000.0)
+NOWHERE = (math.nan,) * 6
+
+coefficients = st.tuples(*[st.integers(-1000, 1000).map(lambda number: number / 8)] * 6)
+places = st.integers(0, 30_000)
+
+
+def as_matrix(transform: Transform) -> np.ndarray:
+    return np.array([transform[:3], transform[3:], (0, 0, 1)], dtype=float)
+
+
+@given(scene=coefficients, row=places, col=places)
+def test_a_patch_lies_where_its_pixels_lie_in_the_scene(scene: Transform, row: int, col: int) -> None:
+    moved = as_matrix(scene) @ as_matrix((1, 0, col, 0, 1, row))
+    assert patch_transform(scene, row, col) == pytest.approx(moved[:2].ravel())
+
+
+@given(scene=coefficients, row=places, col=places, height=st.integers(1, 512), width=st.integers(1, 512))
+def test_the_bounds_hold_all_corners_and_touch_them(
+    scene: Transform, row: int, col: int, height: int, width: int
+) -> None:
+    transform = patch_transform(scene, row, col)
+    corners = [(x, y, 1) for y in (row, row + height) for x in (col, col + width)]
+    xs, ys, _ = as_matrix(scene) @ np.transpose(corners)
+    assert patch_bounds(transform, height, width) == pytest.approx((xs.min(), ys.min(), xs.max(), ys.max()))
+
+
+def test_north_is_up_and_rows_come_before_columns() -> None:
+    transform = patch_transform(UTM, 2, 5)
+    assert transform == (10, 0, 400_010, 0, -10, 4_199_980)
+    assert patch_bounds(transform, 3, 4) == (400_010, 4_199_950, 400_050, 4_199_980)
+
+
+def test_the_first_patch_has_the_transform_of_its_scene() -> None:
+    assert patch_transform(UTM, 0, 0) == UTM
+
+
+def test_a_scene_without_a_georeference_is_measured_in_pixels() -> None:
+    transform = patch_transform(NOWHERE, 20, 30)
+    assert transform == (1, 0, 30, 0, 1, 20)
+    assert patch_transform(NOWHERE, 0, 0) == PIXELS
+    assert patch_bounds(transform, 8, 16) == (30, 20, 46, 28)
+
+
+@pytest.mark.parametrize(("row", "col"), [(-1, -1), (-1, 4), (4, -1)])
+def test_a_patch_of_unknown_place_has_no_transform(row: int, col: int) -> None:
+    transform = patch_transform(UTM, row, col)
+    assert len(transform) == 6
+    assert all(math.isnan(value) for value in transform)
+    assert all(math.isnan(value) for value in patch_bounds(transform, 8, 8))
+
+
+def test_rows_of_a_file_give_plain_floats() -> None:
+    stored = np.array(UTM, dtype="<f8")
+    transform = patch_transform(stored, np.int32(2), np.int32(5))  # type: ignore[arg-type]
+    assert transform == patch_transform(UTM, 2, 5)
+    assert patch_transform(stored, 0, 0) == UTM
+    assert all(isinstance(value, float) for value in patch_transform(stored, 0, 0))

@@ -1,0 +1,157 @@
+"""The file format as data: names that hold together, and settings that come back as they went in."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any, get_args
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sar_h5 import schema
+from sar_h5.schema import Column, FileSettings
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+all_settings = st.builds(
+    FileSettings,
+    vmin=numbers,
+    vmax=numbers,
+    patch_size=st.integers(1, 2**62),
+    stride=st.integers(-1, 2**62),
+    min_valid=st.floats(0, 1),
+    polarization=st.sampled_from(["vv", "vh", "hh", "hv"]),
+    encoding=st.sampled_from(schema.ENCODINGS),
+    layout=st.sampled_from(schema.LAYOUTS),
+    invalid_code=st.none() | st.integers(0, 65535),
+)
+SETTINGS = FileSettings(14.77, 24.54, 256, 128, 0.9, "vv", "palette", invalid_code=0)
+
+
+@given(settings=all_settings)
+def test_settings_come_back_from_their_attributes(settings: FileSettings) -> None:
+    assert FileSettings.from_attrs(settings.to_attrs()) == settings
+
+
+@settings(deadline=None)
+@given(settings=all_settings)
+def test_settings_come_back_from_a_file(settings: FileSettings) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=schema.LIBVER) as file:
+        file.attrs.update(settings.to_attrs())
+    with h5py.File(buffer) as file:
+        found = FileSettings.from_attrs(file.attrs)
+        assert found == settings
+        assert {type(getattr(found, name)) for name in ("vmin", "vmax", "min_valid")} == {float}
+        assert {type(getattr(found, name)) for name in ("patch_size", "stride")} == {int}
+        attrs = dict(file.attrs)
+    assert found.to_attrs() == attrs == settings.to_attrs()
+    assert {name: type(value) for name, value in attrs.items()} == {
+        name: type(value) for name, value in settings.to_attrs().items()
+    }
+
+
+def test_attributes_are_those_that_the_format_names() -> None:
+    assert tuple(SETTINGS.to_attrs()) == (*schema.PATCH_ATTRIBUTES, "invalid_code")
+    assert SETTINGS.to_attrs()["vmin"].dtype == np.float64  # type: ignore[attr-defined]
+    assert SETTINGS.to_attrs()["patch_size"].dtype == np.int64  # type: ignore[attr-defined]
+
+
+def test_files_without_an_invalid_code_have_no_such_attribute() -> None:
+    settings = FileSettings(1, 2, 256, -1, 0, "vh", "float32")
+    assert tuple(settings.to_attrs()) == schema.PATCH_ATTRIBUTES
+    assert FileSettings.from_attrs(settings.to_attrs()).invalid_code is None
+
+
+@pytest.mark.parametrize("name", schema.PATCH_ATTRIBUTES)
+def test_a_missing_attribute_is_named(name: str) -> None:
+    attrs = SETTINGS.to_attrs()
+    del attrs[name]
+    with pytest.raises(KeyError, match=name):
+        FileSettings.from_attrs(attrs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("encoding", "jpeg", ValueError, "unknown encoding 'jpeg' or layout 'patches'"),
+        ("encoding", 7, ValueError, "unknown encoding '7'"),
+        ("layout", "blocks", ValueError, "unknown encoding 'palette' or layout 'blocks'"),
+        ("vmin", "14.77", TypeError, "expected a number, found str"),
+        ("vmax", np.array([24.54]), TypeError, "expected a number, found ndarray"),
+        ("min_valid", None, TypeError, "expected a number, found NoneType"),
+        ("patch_size", 256.0, TypeError, "expected an integer, found float"),
+        ("patch_size", np.float64(np.inf), TypeError, "expected an integer, found float64"),
+        ("stride", np.array([1, 2]), TypeError, "expected an integer, found ndarray"),
+        ("stride", h5py.Empty("i8"), TypeError, "expected an integer, found Empty"),
+        ("invalid_code", "0", TypeError, "expected an integer, found str"),
+        ("polarization", b"vv", TypeError, "expected text, found bytes"),
+        ("polarization", 3, TypeError, "expected text, found int"),
+    ],
+)
+def test_attributes_with_values_that_they_cannot_have_are_refused(
+    name: str, value: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        FileSettings.from_attrs(SETTINGS.to_attrs() | {name: value})
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u2", ">i8"])
+def test_integers_of_any_width_are_read(dtype: str) -> None:
+    attrs = SETTINGS.to_attrs() | {"patch_size": np.array(256, dtype)[()], "vmin": np.float32(1.5)}
+    assert FileSettings.from_attrs(attrs).patch_size == 256
+    assert FileSettings.from_attrs(attrs).vmin == 1.5
+
+
+# Columns
+
+COLUMNS = (
+    *schema.INDEX_COLUMNS,
+    *schema.SCENE_COLUMNS,
+    schema.GCP_TABLE,
+    schema.LUT_COLUMN,
+    schema.HISTOGRAM_COLUMN,
+)
+
+
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_columns_are_little_endian_text_or_numbers_that_h5py_writes(column: Column) -> None:
+    assert column.dtype == "utf-8" or re.fullmatch(r"<[iuf][1248]", column.dtype)
+    shape = (3, column.width) if column.width else (3,)
+    with h5py.File(io.BytesIO(), "w") as file:
+        dataset = file.create_dataset(column.name, shape, column.h5_dtype)
+        if column.dtype == "utf-8":
+            dataset[0] = "Orbitrichtung \u2197"
+            assert h5py.check_string_dtype(dataset.dtype).encoding == "utf-8"
+            assert dataset.asstr()[0] == "Orbitrichtung \u2197"
+        else:
+            assert dataset.dtype.str == np.dtype(column.dtype).str
+    assert column.long_name
+    assert (column.units == "") >= (column.dtype == "utf-8")  # text has no unit
+
+
+def test_the_index_and_the_scenes_have_the_columns_of_the_format() -> None:
+    assert [column.name for column in schema.INDEX_COLUMNS] == ["scene", "row", "col", "valid_fraction", "checksum"]
+    assert [column.dtype for column in schema.INDEX_COLUMNS] == ["<i4", "<i4", "<i4", "<f4", "<u4"]
+    names = [column.name for column in schema.SCENE_COLUMNS]
+    assert len(set(names)) == len(names)
+    assert {"name", "source_path", "patch_start", "patch_count", "transform", "gcp_start", "gcp_count"} <= set(names)
+    assert (schema.LUT_COLUMN.dtype, schema.HISTOGRAM_COLUMN.dtype) == ("<f4", "<u8")
+    assert next(column.width for column in schema.SCENE_COLUMNS if column.name == "transform") == 6
+
+
+def test_attributes_are_named_once() -> None:
+    names = (*schema.PATCH_ATTRIBUTES, *schema.ROOT_ATTRIBUTES)
+    assert len(set(names)) == len(names)
+
+
+def test_the_format_is_version_1_0_with_the_blosc_filter() -> None:
+    assert (schema.FORMAT, schema.FORMAT_VERSION) == ("sar-h5", "1.0")
+    assert hdf5plugin.Blosc.filter_id == schema.BLOSC_FILTER
+    assert set(get_args(schema.Encoding)) == set(schema.ENCODINGS) == set(schema.PATCHES_LONG_NAME)
+    assert set(get_args(schema.Layout)) == set(schema.LAYOUTS)
+    assert set(schema.SPLIT_CODES.values()) == {1, 2, 3}
