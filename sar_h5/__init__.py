@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sar_h5.conversion import convert as convert
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.errors import SarH5Error as SarH5Error
-    from sar_h5.radiometry import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
@@ -40,7 +40,7 @@ __version__ = VERSION
 _HOMES = {
     "SARH5Dataset": "sar_h5.dataset",
     "SarH5Error": "sar_h5.errors",
-    "analyze_sar_statistics": "sar_h5.radiometry",
+    "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
     "find_all_sar_files": "sar_h5.sources.discovery",

@@ -117,7 +117,6 @@ def run_conversion(
     with_bounds = settings.given_bounds is None and settings.bounds_file is None
     inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
     jobs = _make_jobs(inventory, settings)
-    _stop_at_broken(inventory, jobs, settings)
     with ExitStack() as stack:
         directory = stack.enter_context(_output_directory(out))
         paths = [directory / f"{job.polarization}.h5" for job in jobs]
@@ -127,6 +126,9 @@ def run_conversion(
         makers = [FileMaker(job, output, settings, command, bar) for job, output in zip(jobs, outputs, strict=True)]
         for maker in makers:
             maker.survey()
+        if _fatal(inventory, jobs, settings):
+            for maker in makers:
+                maker.check()
         _stop_at_broken(inventory, jobs, settings)
         makers = [maker for maker in makers if maker.job.scenes]
         for maker in makers:

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from sar_h5.cutting import Band, Stored
 from sar_h5.palette import INVALID_CODE, Codes, Palette, PaletteEncoder, dn_palette
-from sar_h5.radiometry import Bounds, Floats, Mask, Units, is_inside, pixels_to_db, scale_all_dn, scale_db
+from sar_h5.radiometry import Bounds, Floats, Mask, is_inside, scale_all_dn, scale_db
 from sar_h5.schema import Encoding
 from sar_h5.settings import ValidMeasure
+from sar_h5.units import Units, pixels_to_db
 
 
 @dataclass(frozen=True)

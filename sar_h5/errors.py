@@ -63,7 +63,7 @@ class BadSourceError(SourceError):
         count = "1 source is" if len(self.sources) == 1 else f"{len(self.sources)} sources are"
         super().__init__(
             f"{count} broken; nothing was written:\n{lines}\n"
-            "Repair or remove them, or pass --on-bad-source skip to go on without them."
+            "Repair or remove them; --on-bad-source skip goes on without them, as long as others are left."
         )
 
     def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...]]]:

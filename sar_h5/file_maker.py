@@ -60,8 +60,8 @@ class FileMaker:
 
     def check(self) -> None:
         """Read all scenes without writing anything, only to name every broken one."""
-        self._start_bar()
-        for number, scene in enumerate(self.job.scenes, start=1):
+        self._progress.start(f"{self.job.polarization} check", self.job.source_nbytes)
+        for number, scene in enumerate(list(self.job.scenes), start=1):
             self._progress.scene(number, len(self.job.scenes))
             self._check_scene(scene)
 
@@ -157,10 +157,7 @@ class FileMaker:
 
     def _check_scene(self, scene: Any) -> None:
         try:
-            for _ in self.job.cut(scene, self._progress):
-                pass
-        except NotInPaletteError:
-            pass  # sound, only not what was planned
+            self.job.check(scene, self._progress)
         except SourceError as error:
             self._set_aside(scene, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sar_h5.sources.scene import UNKNOWN
+from sar_h5.schema import UNKNOWN
 
 Transform = tuple[float, float, float, float, float, float]
 

@@ -105,6 +105,9 @@ class Job(Protocol[SceneT]):
     def cut(self, scene: SceneT, progress: Progress) -> Iterator[PatchBatch]:
         """Yield the patches of a scene to keep; raise SourceError where it turns out broken."""
 
+    def check(self, scene: SceneT, progress: Progress) -> None:
+        """Read a scene for nothing but to raise SourceError where it is broken; needs no plan."""
+
 
 def make_plan(
     bounds: Bounds, storage: Storage, sample: Sequence[Stored], most_patches: int, settings: ConvertSettings

@@ -85,9 +85,9 @@ def dn_palette(bounds: Bounds) -> tuple[Palette, Codes]:
 def predict_palettes(bounds: Bounds) -> list[Palette]:
     """Predict the values of shards that the reference pipeline made from digital numbers.
 
-    In practice the pipeline has run in float32 throughout; with bounds as Python numbers, whose difference NumPy 2 rounds
-    only once; in float64, rounded at the end; and with a float32 logarithm scaled in float64, as NumPy 2 does with float64
-    bounds. All four are candidates.
+    In practice the pipeline has run in float32 throughout; with bounds as Python numbers, whose difference NumPy 2
+    rounds only once; in float64, rounded at the end; and with a float32 logarithm scaled in float64, as NumPy 2 does
+    with float64 bounds. All four are candidates.
 
     Args:
         bounds: the dB range the shards were scaled with.

@@ -13,7 +13,6 @@ bit those of the reference pipeline *on the machine that converts*; the integer 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, TypedDict
 
 import numpy as np
@@ -34,14 +33,6 @@ INSIDE_LOW = np.float32(0.01)
 INSIDE_HIGH = np.float32(0.99)
 """A scaled pixel counts as inside the range where ``INSIDE_LOW < value < INSIDE_HIGH``; the rest is border or
 clipped."""
-
-
-class Units(StrEnum):
-    """What the pixels of a raster are."""
-
-    DN = "dn"
-    LINEAR = "linear"
-    DB = "db"
 
 
 @dataclass(frozen=True)
@@ -104,13 +95,14 @@ def handle_invalid_values(image: npt.ArrayLike) -> tuple[Floats, Mask]:
             f"expected real numbers (detected amplitude or intensity), found dtype {array.dtype}; "
             "detect complex (SLC) data first, for example as abs(x) ** 2"
         )
-    values = _as_float32(array)
+    values = as_float32(array)
     invalid: Mask = ~(values > 0) | np.isinf(values)
     values[invalid] = INVALID_FILL
     return values, invalid
 
 
-def _as_float32(array: npt.NDArray[Any]) -> Floats:
+def as_float32(array: npt.NDArray[Any]) -> Floats:
+    """Cast to float32; what lies beyond its range becomes infinite."""
     with np.errstate(over="ignore"):  # float64 beyond float32, such as GDAL's usual nodata -1.8e308, becomes infinite
         return array.astype(np.float32)
 
@@ -231,60 +223,6 @@ def preprocess_sar_complete(
     return scale_db(db, bounds), {"vmin": bounds.vmin, "vmax": bounds.vmax, "invalid_mask": invalid}
 
 
-def pixels_to_db(pixels: npt.NDArray[Any], units: Units, nodata: float | None) -> tuple[Floats, Mask]:
-    """Convert pixels of a raster to dB, each unit in its own way.
-
-    Args:
-        pixels: uint16, float32 or float64 of any shape.
-        units: what they are; values in dB are taken as they are.
-        nodata: value that means no data, or None.
-
-    Returns:
-        float32 dB (-100 where invalid) and the bool mask of invalid pixels, both of the same shape.
-    """
-    missing = _is_nodata(pixels, nodata)
-    if units == Units.DB:
-        db = _as_float32(pixels)
-        invalid: Mask = missing | ~np.isfinite(db)
-        db[invalid] = to_db(INVALID_FILL)
-        return db, invalid
-    values, invalid = handle_invalid_values(pixels)
-    invalid |= missing
-    values[invalid] = INVALID_FILL
-    return to_db(values), invalid
-
-
-def _is_nodata(pixels: npt.NDArray[Any], nodata: float | None) -> Mask:
-    if nodata is None:
-        return np.zeros(pixels.shape, dtype=bool)
-    if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            nodata = pixels.dtype.type(nodata)  # rasters declare it in float64: 0.1 must match float32 pixels
-    return np.asarray(pixels == nodata)
-
-
-def guess_units(sample: npt.NDArray[np.floating[Any]]) -> Units | None:
-    """Tell whether float backscatter is linear or in dB, where there is no doubt.
-
-    Linear power has no negative values, and its median over any natural scene is far below 1 (0 dB); values in dB are
-    mostly negative. Anything else (amplitudes, dB of digital numbers, which are positive) stays in doubt.
-
-    Args:
-        sample: valid pixels, finite, of any shape.
-
-    Returns:
-        The unit, or None where there is doubt.
-    """
-    if sample.size == 0:
-        return None
-    negative = float(np.mean(sample < 0))
-    if negative > 0.5 and float(sample.min()) > -100:
-        return Units.DB
-    if negative == 0 and float(np.median(sample)) < 1 and float(np.percentile(sample, 99)) < 100:
-        return Units.LINEAR
-    return None
-
-
 def scale_all_dn(bounds: Bounds) -> Floats:
     """Apply the reference pipeline to every digital number.
 
@@ -308,49 +246,3 @@ def is_inside(values: Floats) -> Mask:
         bool of the same shape.
     """
     return np.asarray((values > INSIDE_LOW) & (values < INSIDE_HIGH))
-
-
-def analyze_sar_statistics(image: npt.ArrayLike) -> dict[str, Any]:
-    """Describe one image: how much of it is valid, and the distribution of its valid pixels, linear and in dB.
-
-    Args:
-        image: linear values (DN, sigma0...) of any real dtype and shape.
-
-    Returns:
-        A dict with ``shape``, ``dtype``, ``total_pixels``, ``valid_pixels``, ``valid_fraction``; ``min``, ``max``,
-        ``mean``,
-        ``std``, ``median`` of the valid linear values; ``db_min``, ``db_max``, ``db_mean``, ``db_std`` and
-        ``db_percentiles`` (a dict of percentile 1, 5, 25, 50, 75, 95, 99 to dB); and ``equivalent_looks``, mean^2 /
-        variance of the
-        intensity ``x ** 2`` (amplitude data), meaningful over a homogeneous area (Oliver and Quegan, Understanding
-        Synthetic Aperture Radar Images, section 4.3).
-
-    Raises:
-        RadiometryError: where the image is complex, not numeric, or holds no valid pixel.
-    """
-    values, invalid = handle_invalid_values(image)
-    valid = values[~invalid].astype(np.float64)
-    if valid.size == 0:
-        raise RadiometryError(f"no valid pixel among {values.size}: there is nothing to describe")
-    db = to_db(values[~invalid]).astype(np.float64)
-    intensity = valid**2
-    variance = float(intensity.var())
-    percentiles = (1, 5, 25, 50, 75, 95, 99)
-    return {
-        "shape": values.shape,
-        "dtype": str(np.asarray(image).dtype),
-        "total_pixels": values.size,
-        "valid_pixels": valid.size,
-        "valid_fraction": valid.size / values.size,
-        "min": float(valid.min()),
-        "max": float(valid.max()),
-        "mean": float(valid.mean()),
-        "std": float(valid.std()),
-        "median": float(np.median(valid)),
-        "db_min": float(db.min()),
-        "db_max": float(db.max()),
-        "db_mean": float(db.mean()),
-        "db_std": float(db.std()),
-        "db_percentiles": dict(zip(percentiles, np.percentile(db, percentiles).tolist(), strict=True)),
-        "equivalent_looks": float(intensity.mean() ** 2 / variance) if variance > 0 else float("inf"),
-    }

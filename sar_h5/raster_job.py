@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sar_h5.bands import raster_nbytes, read_bands
 from sar_h5.cutting import Band, PatchBatch, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, mask_dn, palette_storage
 from sar_h5.errors import SettingError, SourceError
@@ -14,7 +15,8 @@ from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make
 from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts, count_dn
-from sar_h5.radiometry import Bounds, Floats, Units
+from sar_h5.radiometry import Bounds, Floats
+from sar_h5.raster_units import resolve_units
 from sar_h5.schema import Encoding
 from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.sources.scene import RasterScene
@@ -24,12 +26,10 @@ from sar_h5.survey import (
     count_scene_dn,
     dn_bounds,
     float_bounds,
-    raster_nbytes,
-    read_bands,
-    resolve_units,
     sort_by_use,
     survey_scenes,
 )
+from sar_h5.units import Units
 
 QUANTITIES = {
     Units.DN: ("digital number of the detected amplitude", "1"),
@@ -59,6 +59,7 @@ class RasterJob:
         self.quantity, self.units = QUANTITIES[self._pixel_units]
         self._bounds: Bounds | None = None
         self._counts: Counts | None = None
+        self._surveyed = False
         self._counted_on_the_way: Counts = np.zeros(1 << 16, dtype=np.uint64)
 
     @property
@@ -119,6 +120,20 @@ class RasterJob:
         except NotInPaletteError:
             raise SourceError("its pixels have changed while it was read") from None
 
+    def check(self, scene: RasterScene, progress: Progress) -> None:
+        """Read a scene, unless the survey has done so.
+
+        Raises:
+            SourceError: where it cannot be read, or turns out to hold nothing of use.
+        """
+        if self._surveyed:
+            return
+        if self._pixel_units == Units.DN:
+            count_scene_dn(scene, progress)
+        else:
+            for _ in read_bands(scene, progress):
+                pass
+
     def _cut_with(
         self, encoder: DnEncoder | FloatEncoder, scene: RasterScene, progress: Progress
     ) -> Iterator[PatchBatch]:
@@ -141,6 +156,7 @@ class RasterJob:
             yield encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # the encoder was made for its dtype
 
     def _survey_bounds(self, progress: Progress) -> None:
+        self._surveyed = True
         progress.start(f"{self.polarization} bounds", raster_nbytes(self.scenes))
         if self._pixel_units == Units.DN:
             survey = survey_scenes(self.scenes, lambda scene: count_scene_dn(scene, progress), progress)

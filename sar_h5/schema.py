@@ -36,6 +36,9 @@ LIBVER = ("v110", "v110")
 times the
 space at 720,953 chunks."""
 
+UNKNOWN = -1
+"""Stands for an integer that the source does not tell."""
+
 Encoding = Literal["dn", "palette", "float32"]
 ENCODINGS: tuple[Encoding, ...] = ("palette", "dn", "float32")
 Layout = Literal["patches"]

@@ -8,10 +8,11 @@ from typing import Literal
 
 from sar_h5.compression import COMPRESSORS, PRESETS, Codec
 from sar_h5.errors import SettingError
-from sar_h5.radiometry import Bounds, Units, check_percentiles
+from sar_h5.radiometry import Bounds, check_percentiles
 from sar_h5.schema import ENCODINGS, LAYOUTS
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.tiling import PatchGrid
+from sar_h5.units import Units
 
 DEFAULT_MIN_VALID = 0.9
 AUTO = "auto"

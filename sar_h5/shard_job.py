@@ -14,8 +14,9 @@ from sar_h5.palette import NotInPaletteError, Palette, PaletteEncoder, find_leve
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
+from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings
-from sar_h5.sources.scene import UNKNOWN, ShardScene
+from sar_h5.sources.scene import ShardScene
 
 
 class ShardJob:
@@ -106,6 +107,15 @@ class ShardJob:
                     unknown,
                     fraction[kept].astype(np.float32),
                 )
+
+    def check(self, scene: ShardScene, progress: Progress) -> None:
+        """Read a shard.
+
+        Raises:
+            SourceError: where it holds NaN or values outside [0, 1], or ends early.
+        """
+        for values in scene.batches(BATCH_NBYTES):
+            progress.advance(values.nbytes)
 
     def _refuse_without_bounds(self) -> Bounds:
         raise BoundsError(

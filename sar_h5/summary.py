@@ -87,11 +87,14 @@ class FileSummary:
         stride = "unknown" if self.stride < 0 else f"{self.stride} px"
         total = self.patches + self.dropped
         measure = "strictly inside (0.01, 0.99)" if self.valid_measure == "range" else "that hold data"
+        reason = (
+            f"less than {100 * self.min_valid:g}% of pixels {measure}" if self.min_valid else "no filter was asked for"
+        )
         lines = [
             f"{self.path}",
             f"  patches   {self.patches:,} of {self.patch_size} x {self.patch_size} px, stride {stride}, "
             f"from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}",
-            f"  dropped   {self.dropped:,} of {total:,}: less than {100 * self.min_valid:g}% of pixels {measure}",
+            f"  dropped   {self.dropped:,} of {total:,}: {reason}",
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB ({self.bounds_origin})",
             f"  encoding  {self.encoding}{f', {self.levels:,} codes' if self.levels else ''}; {self.codec}",
             f"  size      {_megabytes(self.nbytes)}, {self.ratio:.2f} x smaller than float32 "

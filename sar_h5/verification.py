@@ -23,7 +23,6 @@ from sar_h5.progress import Progress
 from sar_h5.radiometry import is_inside
 from sar_h5.schema import Column, FileSettings
 
-
 _MOST_LISTED = 100
 """How many problems of one sort are listed: a column that is wrong throughout would fill the screen."""
 

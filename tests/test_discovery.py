@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import BoundsError, SourceError
-from sar_h5.sources import discovery as discovery_module
+from sar_h5.sources import walk as walk_module
 from sar_h5.sources.discovery import Inventory, discover, find_all_sar_files
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
 from tests.conftest import REAL_SCENE, make_shards
@@ -153,14 +154,14 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: py
 def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_raster(tmp_path / "field-vv.tif")
     (tmp_path / "locked").mkdir()
-    plain = discovery_module.is_product_directory
+    plain = walk_module.is_product_directory
 
     def is_product_directory(path: Path) -> bool:
         if path.name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
         return plain(path)
 
-    monkeypatch.setattr(discovery_module, "is_product_directory", is_product_directory)
+    monkeypatch.setattr(walk_module, "is_product_directory", is_product_directory)
     assert raster_names(discover([tmp_path])) == ["field"]
 
 
@@ -405,3 +406,13 @@ def test_all_sar_files_are_listed_once_and_sorted(tmp_path: Path) -> None:
     assert find_all_sar_files(tmp_path) == find_all_sar_files(str(tmp_path)) == expected
     with pytest.raises(SourceError, match="gone: no such file or directory"):
         find_all_sar_files(tmp_path / "gone")
+
+
+def test_an_archive_of_something_else_is_left_out_with_a_note_unless_it_was_named(tmp_path: Path) -> None:
+    small_product(tmp_path)
+    with zipfile.ZipFile(tmp_path / "papers.zip", "w") as archive:
+        archive.writestr("paper.pdf", b"x")
+    inventory = discover([tmp_path])
+    assert inventory.broken == []
+    assert inventory.notes == [f"{tmp_path / 'papers.zip'}: a ZIP archive without a .SAFE product, left out"]
+    assert broken_names(discover([tmp_path, tmp_path / "papers.zip"])) == ["papers.zip"]

@@ -20,9 +20,10 @@ from sar_h5.encoding import (
     palette_storage,
 )
 from sar_h5.palette import NotInPaletteError, Palette, find_levels, with_invalid
-from sar_h5.radiometry import Bounds, Units, from_db, is_inside, preprocess_sar_complete, scale_all_dn
+from sar_h5.radiometry import Bounds, from_db, is_inside, preprocess_sar_complete, scale_all_dn
 from sar_h5.schema import Encoding
 from sar_h5.settings import ValidMeasure
+from sar_h5.units import Units
 from tests.conftest import make_dn
 
 Array = npt.NDArray[Any]

@@ -63,7 +63,7 @@ def test_broken_sources_are_each_named_with_the_reason() -> None:
         "2 sources are broken; nothing was written:",
         "  a/x.npy: is truncated",
         "  b.tiff: is empty",
-        "Repair or remove them, or pass --on-bad-source skip to go on without them.",
+        "Repair or remove them; --on-bad-source skip goes on without them, as long as others are left.",
     ]
     assert str(BadSourceError(SOURCES[:1])).startswith("1 source is broken;")
 

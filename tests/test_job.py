@@ -52,7 +52,7 @@ def test_bounds_come_from_the_settings_as_numbers_or_file_or_not_at_all(tmp_path
     assert given_bounds(ConvertSettings(vmin=3, vmax=4), "vv") == Bounds(3, 4, "given as vmin and vmax")
     found = given_bounds(ConvertSettings(bounds_file=tmp_path / "b.json"), "vv")
     assert found == Bounds(1, 2, str(tmp_path / "b.json"))
-    with pytest.raises(BoundsError, match=r"bad\.json: expected a dict with vmin and vmax"):
+    with pytest.raises(BoundsError, match=r"bad\.json: .*expected a dict with vmin and vmax"):
         given_bounds(ConvertSettings(bounds_file=tmp_path / "bad.json"), "vv")
 
 

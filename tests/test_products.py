@@ -12,10 +12,10 @@ import pytest
 
 from sar_h5.errors import BadSource
 from sar_h5.sources import products as products_module
+from sar_h5.sources.archives import archive_rasters
 from sar_h5.sources.naming import find_product_name
 from sar_h5.sources.products import (
     RasterFile,
-    archive_rasters,
     is_product_directory,
     loose_raster,
     name_facts,

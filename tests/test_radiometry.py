@@ -12,23 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from sar_h5.errors import BoundsError, RadiometryError, SarH5Error
+from sar_h5.image_statistics import analyze_sar_statistics
 from sar_h5.radiometry import (
     INVALID_FILL,
     Bounds,
-    Units,
-    analyze_sar_statistics,
     check_percentiles,
     compute_clip_bounds,
     from_db,
-    guess_units,
     handle_invalid_values,
     is_inside,
-    pixels_to_db,
     preprocess_sar_complete,
     scale_all_dn,
     scale_db,
     to_db,
 )
+from sar_h5.units import Units, guess_units, pixels_to_db
 from tests.conftest import make_dn
 
 Array = npt.NDArray[Any]

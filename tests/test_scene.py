@@ -5,8 +5,9 @@ import math
 
 import pytest
 
+from sar_h5.schema import UNKNOWN
 from sar_h5.sources.discovery import discover
-from sar_h5.sources.scene import UNKNOWN, Georeference, RasterScene, SceneInfo, ShardScene
+from sar_h5.sources.scene import Georeference, RasterScene, SceneInfo, ShardScene
 from tests.conftest import make_shards
 from tests.raster_files import write_raster
 

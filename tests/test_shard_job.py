@@ -118,7 +118,9 @@ def test_bounds_come_from_a_file_beside_the_shards_or_given(tmp_path: Path, kind
 def test_without_bounds_the_error_says_how_to_give_them(tmp_path: Path) -> None:
     make_shards(tmp_path)
     (tmp_path / "metadata.npy").unlink()
-    expected = r"nothing tells with which bounds in dB.*metadata.npy or global_bounds.npy.*--vmin and --vmax, or --bounds"
+    expected = (
+        r"nothing tells with which bounds in dB.*metadata.npy or global_bounds.npy.*--vmin and --vmax, or --bounds"
+    )
     with pytest.raises(BoundsError, match=expected):
         convert(tmp_path, tmp_path / "h5")
     assert not (tmp_path / "h5").exists()
@@ -193,7 +195,9 @@ def test_options_that_shards_cannot_honour_are_refused(tmp_path: Path) -> None:
     make_shards(tmp_path)
     with pytest.raises(SettingError, match="--encoding dn needs the products"):
         convert(tmp_path, tmp_path / "h5", encoding="dn")
-    with pytest.raises(SettingError, match="--patch-size 64 does not fit the shards of vv.*32 pixels a side; leave it out"):
+    with pytest.raises(
+        SettingError, match="--patch-size 64 does not fit the shards of vv.*32 pixels a side; leave it out"
+    ):
         convert(tmp_path, tmp_path / "h5", patch_size=64)
     convert(tmp_path, tmp_path / "h5", patch_size=32, stride=16)
     with h5py.File(tmp_path / "h5" / "vv.h5") as f:
@@ -215,7 +219,7 @@ def test_every_broken_shard_is_named_over_both_polarizations(tmp_path: Path) -> 
     reasons = {Path(bad.path).name[11:22]: bad.reason for bad in caught.value.sources}
     assert len(reasons) == 6
     for polarization in ("vv", "vh"):
-        assert "patch 1 holds NaN (1 pixel" in reasons[f"{polarization}-20210110"]
+        assert "patch 1 holds NaN (1 of 1024 pixels)" in reasons[f"{polarization}-20210110"]
         assert "patch 0 holds values outside [0, 1] such as 1.5" in reasons[f"{polarization}-20210112"]
         assert "truncated: the header promises 5 patches" in reasons[f"{polarization}-20210113"]
     assert not (tmp_path / "h5").exists()

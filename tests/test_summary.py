@@ -68,7 +68,7 @@ def test_skipped_sources_and_notes_come_last() -> None:
         ({"valid_measure": "pixels"}, "less than 90% of pixels that hold data"),
         ({"min_valid": 0.995}, "less than 99.5% of pixels"),
         ({"min_valid": 0.07}, "less than 7% of pixels"),
-        ({"min_valid": 0.0, "dropped": 0}, "0 of 12,345: less than 0% of pixels"),
+        ({"min_valid": 0.0, "dropped": 0}, "0 of 12,345: no filter was asked for"),
         ({"levels": 0, "encoding": "float32 (asked for)"}, "  encoding  float32 (asked for); lz4"),
         ({"nbytes": 999_999_000}, "1,000.00 MB, 3.24 x"),
         ({"nbytes": 1_000_000_000}, "1.00 GB, 3.24 x"),

@@ -12,20 +12,18 @@ from sar_h5 import survey as survey_module
 from sar_h5.errors import BoundsError, RadiometryError, SourceError
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
+from sar_h5.raster_units import resolve_units
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.scene import RasterScene, SceneInfo, SourceFile
+from sar_h5.bands import band_height, raster_nbytes, read_bands
 from sar_h5.survey import (
     Survey,
     Units,
-    band_height,
     check_size,
     count_scene_db,
     count_scene_dn,
     dn_bounds,
     float_bounds,
-    raster_nbytes,
-    read_bands,
-    resolve_units,
     sort_by_use,
     survey_scenes,
     valid_db,

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from sar_h5.conversion import run_conversion
-from sar_h5.radiometry import Units
 from sar_h5.schema import ENCODINGS, LAYOUTS
 from sar_h5.settings import BAD_SOURCE_POLICIES, CODECS, VALID_MEASURES, BadSourcePolicy, ConvertSettings, ValidMeasure
 from sar_h5.sources.naming import POLARIZATIONS
+from sar_h5.units import Units
 
 
 @click.command("convert", short_help="Convert products or shards into one HDF5 file per polarization.")
@@ -47,7 +47,7 @@ from sar_h5.sources.naming import POLARIZATIONS
 )
 @click.option(
     "--units",
-    type=click.Choice(["auto", *Units]),
+    type=click.Choice(["auto", *(unit.value for unit in Units)]),
     default="auto",
     show_default=True,
     help="What float rasters hold; auto asks where there is doubt.",
@@ -101,8 +101,8 @@ def command(
     r"""Convert Sentinel-1 products, GeoTIFFs or .npy shards into one HDF5 file per polarization in --out.
 
     SOURCE is a directory of products or of shards, a .SAFE directory, a zipped .SAFE, a GeoTIFF or a shard; any
-    number of them. Values read back equal the reference pipeline (products) or the shards, bit for bit. Files appear under their
-    final names only when all of them are complete.
+    number of them. Values read back equal the reference pipeline (products) or the shards, bit for bit. Files appear
+    under their final names only when all of them are complete.
 
     \b
     Products, all polarizations, bounds from the data:

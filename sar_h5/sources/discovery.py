@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from sar_h5.errors import BadSource, BoundsError, SourceError
 from sar_h5.radiometry import Bounds
+from sar_h5.schema import UNKNOWN
+from sar_h5.sources.archives import archive_rasters
+from sar_h5.sources.namesakes import check_names, tell_namesakes_apart
 from sar_h5.sources.naming import find_product_name
 from sar_h5.sources.products import (
     RASTER_SUFFIXES,
     RasterFile,
-    archive_rasters,
-    is_product_directory,
     named_raster,
     product_directory_rasters,
-    product_of,
 )
 from sar_h5.sources.rasters import GeoTiffScene, open_scenes
-from sar_h5.sources.scene import UNKNOWN, SceneInfo
 from sar_h5.sources.shard_set import (
     METADATA,
-    METADATA_NAMES,
     ShardSet,
     indexed_files,
     read_shard_set,
-    real_path,
     same_bounds,
 )
 from sar_h5.sources.shards import NpyShard, may_be_wanted
-
-SHARD_SUFFIX = ".npy"
-ARCHIVE_SUFFIX = ".zip"
+from sar_h5.sources.walk import FoundFiles, find_files, rasters_outside_products
 
 
 @dataclass
@@ -66,41 +58,6 @@ class Inventory:
         return sorted({*self.rasters, *self.shards}, key=order.index)
 
 
-@dataclass
-class _Found:
-    """Files by kind, each once under its real path, in the order in which the walk meets them.
-
-    Attributes:
-        tops: for each shard, the directory that the user named.
-        broken: directories that cannot be listed.
-    """
-
-    products: dict[Path, Path] = field(default_factory=dict)
-    archives: dict[Path, Path] = field(default_factory=dict)
-    rasters: dict[Path, Path] = field(default_factory=dict)
-    shards: dict[Path, Path] = field(default_factory=dict)
-    tops: dict[Path, Path] = field(default_factory=dict)
-    broken: list[BadSource] = field(default_factory=list)
-
-    def add(self, path: Path, top: Path) -> bool:
-        """Take a file or product directory found below ``top``; False where it is neither."""
-        kind = self._kind(path)
-        if kind is None:
-            return False
-        self.tops.setdefault(kind.setdefault(real_path(path), path), top)
-        return True
-
-    def _kind(self, path: Path) -> dict[Path, Path] | None:
-        if path.is_dir():
-            return self.products if is_product_directory(path) else None
-        suffix = path.suffix.lower()
-        if suffix in RASTER_SUFFIXES:
-            return self.rasters
-        if suffix == ARCHIVE_SUFFIX:
-            return self.archives
-        return self.shards if suffix == SHARD_SUFFIX and path.name not in METADATA_NAMES else None
-
-
 def discover(
     sources: Sequence[str | Path], polarizations: Sequence[str] = (), *, with_bounds: bool = True
 ) -> Inventory:
@@ -118,12 +75,13 @@ def discover(
         SourceError: where a source does not exist or holds nothing to convert, or the metadata of shards are unusable.
         BoundsError: where shard directories contradict each other about the bounds.
     """
-    found = _Found()
+    found = FoundFiles()
     for source in sources:
-        _collect(Path(source), found)
+        find_files(Path(source), found)
     assigned = polarizations[0] if len(polarizations) == 1 else None
     inventory = Inventory()
     inventory.broken += found.broken
+    inventory.notes += found.notes
     _add_rasters(inventory, found, polarizations, assigned)
     shard_sets = {
         directory: read_shard_set(directory, files, polarizations, assigned, with_bounds=with_bounds)
@@ -146,69 +104,18 @@ def find_all_sar_files(directory: str | Path) -> list[Path]:
     Raises:
         SourceError: where the directory does not exist.
     """
-    found = _Found()
-    _collect(Path(directory), found)
+    found = FoundFiles()
+    find_files(Path(directory), found)
     in_products = [
         Path(file.gdal_path) for product in found.products.values() for file in product_directory_rasters(product)[0]
     ]
-    return sorted([*in_products, *_outside_products(found)])
+    return sorted([*in_products, *rasters_outside_products(found)])
 
 
-def _collect(source: Path, found: _Found) -> None:
-    if not source.exists():
-        raise SourceError(f"{source}: no such file or directory")
-    if found.add(source, source.parent):
-        return
-    if not source.is_dir():
-        raise SourceError(
-            f"{source}: expected a .SAFE directory, a zipped .SAFE, a GeoTIFF (.tif, .tiff), a shard (.npy), or a "
-            "directory of them"
-        )
-    for path in _walk(source, found.broken):
-        found.add(path, source)
-
-
-def _walk(root: Path, broken: list[BadSource]) -> Iterator[Path]:
-    """Yield files and product directories below ``root`` in name order, following links but no directory twice."""
-    seen: set[Path] = set()
-
-    def note(error: OSError) -> None:
-        reason = f"expected a directory that can be listed: {error.strerror or error}"
-        broken.append(BadSource(str(error.filename), reason))
-
-    for folder, folders, files in os.walk(root, onerror=note, followlinks=True):
-        here = Path(folder)
-        if real_path(here) in seen:
-            folders.clear()
-            continue
-        seen.add(real_path(here))
-        visible = [name for name in folders if not _is_hidden(name)]
-        products = [name for name in visible if _is_listed_product(here / name)]
-        folders[:] = sorted(name for name in visible if name not in products)
-        for name in sorted((*products, *(name for name in files if not _is_hidden(name)))):
-            yield here / name
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # resource forks, which macOS packs under the files' own names
-
-
-def _is_listed_product(path: Path) -> bool:
-    try:
-        return is_product_directory(path)
-    except OSError:  # it may not be entered; the walk is about to meet it, and says so
-        return False
-
-
-def _outside_products(found: _Found) -> list[Path]:
-    """Return the rasters that are not part of a product that was found as well."""
-    return [path for path in found.rasters.values() if product_of(path) not in found.products]
-
-
-def _add_rasters(inventory: Inventory, found: _Found, wanted: Sequence[str], assigned: str | None) -> None:
+def _add_rasters(inventory: Inventory, found: FoundFiles, wanted: Sequence[str], assigned: str | None) -> None:
     files: list[RasterFile] = []
     for paths, read in (
-        (_outside_products(found), named_raster),
+        (rasters_outside_products(found), named_raster),
         (found.products.values(), product_directory_rasters),
         (found.archives.values(), archive_rasters),
     ):
@@ -224,9 +131,9 @@ def _add_rasters(inventory: Inventory, found: _Found, wanted: Sequence[str], ass
         for scene in scenes:
             if not wanted or scene.info.polarization in wanted:
                 inventory.rasters.setdefault(scene.info.polarization, []).append(scene)
-    _tell_namesakes_apart(list(inventory.rasters.values()), lambda name: find_product_name(name) is None)
+    tell_namesakes_apart(list(inventory.rasters.values()), lambda name: find_product_name(name) is None)
     for group in inventory.rasters.values():
-        _check_names(group)
+        check_names(group)
         group.sort(key=lambda scene: scene.info.name)
 
 
@@ -236,37 +143,7 @@ def _concerns(broken: BadSource, wanted: Sequence[str]) -> bool:
     return path.suffix.lower() not in RASTER_SUFFIXES or may_be_wanted(path.stem, wanted)
 
 
-class _Named(Protocol):
-    info: SceneInfo
-
-
-def _tell_namesakes_apart(groups: Sequence[Sequence[_Named]], movable: Callable[[str], bool]) -> None:
-    """Put the folder before names that scenes of a polarization share ("2020/tile", "2021/tile").
-
-    A name that is shared in one polarization gets its folder in all of them, so that scenes still match.
-    """
-    counts = [Counter(scene.info.name for scene in scenes) for scenes in groups]
-    shared = {name for count in counts for name, times in count.items() if times > 1 and movable(name)}
-    for scene in (scene for scenes in groups for scene in scenes):
-        if scene.info.name in shared:
-            folder = Path(scene.info.path).absolute().parent.name
-            scene.info = dataclasses.replace(scene.info, name=f"{folder}/{scene.info.name}")
-
-
-def _check_names(scenes: Sequence[GeoTiffScene]) -> None:
-    """A scene that is there twice would be trained on twice, and leak between splits."""
-    paths: dict[str, list[str]] = {}
-    for scene in scenes:
-        paths.setdefault(scene.info.name, []).append(scene.info.path)
-    for name, places in paths.items():
-        if len(places) > 1:
-            raise SourceError(
-                f"scene {name} is there {len(places)} times: {', '.join(places)}; name each scene once, or give "
-                "its files distinct names"
-            )
-
-
-def _shards_by_directory(found: _Found) -> dict[Path, list[Path]]:
+def _shards_by_directory(found: FoundFiles) -> dict[Path, list[Path]]:
     """Group shards by the directory whose metadata list them: their own, or one above it that the user named."""
     groups: dict[Path, list[Path]] = {}
     listed: dict[Path, set[Path]] = {}
@@ -301,7 +178,7 @@ def _add_shard_sets(inventory: Inventory, shard_sets: Mapping[Path, ShardSet], *
                     f"{known.origin} and {bounds.origin} give {polarization} different bounds, so their values "
                     "cannot be compared; convert them into separate files, or give --vmin and --vmax if you know better"
                 )
-    _tell_namesakes_apart(list(inventory.shards.values()), lambda _: True)
+    tell_namesakes_apart(list(inventory.shards.values()), lambda _: True)
     strides = {shards.stride for shards in shard_sets.values()} - {UNKNOWN}
     inventory.stride = strides.pop() if len(strides) == 1 else UNKNOWN
     if with_bounds:

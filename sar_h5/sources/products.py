@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import lzma
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sar_h5.errors import BadSource, SourceError
+from sar_h5.schema import UNKNOWN
 from sar_h5.sources.annotation import Facts, read_annotation, read_manifest
 from sar_h5.sources.naming import POLARIZATIONS, find_polarization, find_product_name, parse_name, scene_name
-from sar_h5.sources.scene import UNKNOWN, SceneInfo
+from sar_h5.sources.scene import SceneInfo
 
 RASTER_SUFFIXES = (".tif", ".tiff")
-
-ZIP_ERRORS = (
-    *(zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, struct.error, zlib.error, lzma.LZMAError),
-    RuntimeError,  # an encrypted member
-    NotImplementedError,  # a compression method that zipfile does not know
-)
-"""All that reading a ZIP archive raises, damaged ones included."""
 
 _DOCUMENT_LIMIT_NBYTES = 64 << 20
 """Annotations of real products are about 2 MB; a document beyond this limit is not read."""
@@ -52,10 +42,11 @@ def is_product_directory(path: Path) -> bool:
     if (path / "manifest.safe").is_file() or (path / "measurement").is_dir():
         return True
     # A file manager that unpacks X.SAFE.zip makes X.SAFE/X.SAFE: the product is the inner one.
-    return _is_safe(path.name) and not any(_is_safe(entry.name) and entry.is_dir() for entry in path.iterdir())
+    return is_safe(path.name) and not any(is_safe(entry.name) and entry.is_dir() for entry in path.iterdir())
 
 
-def _is_safe(name: str) -> bool:
+def is_safe(name: str) -> bool:
+    """Tell whether a name is that of a product directory as ESA packs it."""
     return name.upper().endswith(".SAFE")
 
 
@@ -68,84 +59,23 @@ def product_directory_rasters(path: Path) -> tuple[list[RasterFile], list[BadSou
     Returns:
         The rasters, sorted by name, and the product itself as broken where it has none.
     """
-    rasters, broken = _product_rasters(path, path.name, str(path))
+    rasters, broken = product_rasters(path, path.name, str(path))
     return [RasterFile(info, str(Path(path, *parts))) for info, parts in rasters], broken
 
 
-def archive_rasters(path: Path) -> tuple[list[RasterFile], list[BadSource]]:
-    """List the measurement rasters of all products in a ZIP archive.
-
-    Args:
-        path: a zipped ``.SAFE``.
-
-    Returns:
-        The rasters and what is broken: the archive itself where it is none or holds no product.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _archive_rasters(path, archive)
-    except ZIP_ERRORS as error:
-        reason = f"expected a ZIP archive with a .SAFE product, but it cannot be read: {error}; download it again"
-        return [], [BadSource(str(path), reason)]
-
-
-def _archive_rasters(path: Path, archive: zipfile.ZipFile) -> tuple[list[RasterFile], list[BadSource]]:
-    rasters: list[RasterFile] = []
-    broken: list[BadSource] = []
-    products = _archived_products(archive.namelist())
-    for prefix in products:
-        name = prefix.rstrip("/").rpartition("/")[2] or path.stem
-        found, bad = _product_rasters(zipfile.Path(archive, prefix), name, str(path))
-        broken += bad
-        for info, parts in found:
-            member = prefix + "/".join(parts)
-            rasters.append(RasterFile(info, _vsizip(path, member), path, member))
-    if not products:
-        reason = (
-            "expected a zipped .SAFE product; the archive holds neither a .SAFE directory nor a measurement folder "
-            "(unpack GeoTIFFs and shards first)"
-        )
-        broken.append(BadSource(str(path), reason))
-    return rasters, broken
-
-
-def _archived_products(members: Iterable[str]) -> list[str]:
-    """Return the directories of an archive that are products, at any depth, as prefixes; "" is the archive itself."""
-    with_content: set[str] = set()
-    by_name: set[str] = set()
-    for member in members:
-        *folders, file = member.split("/")
-        if "__MACOSX" in folders:  # resource forks beside the files, which macOS packs under the same names
-            continue
-        if "measurement" in folders:
-            with_content.add(_prefix(folders[: folders.index("measurement")]))
-        elif file == "manifest.safe":
-            with_content.add(_prefix(folders))
-        by_name |= {_prefix(folders[:depth]) for depth, name in enumerate(folders, start=1) if _is_safe(name)}
-    around = {
-        _prefix(prefix.split("/")[:depth]) for prefix in with_content | by_name for depth in range(prefix.count("/"))
-    }
-    return sorted(with_content | (by_name - around))
-
-
-def _prefix(folders: list[str]) -> str:
-    return "".join(f"{folder}/" for folder in folders)
-
-
-def _vsizip(archive: Path, member: str) -> str:
-    """Return how GDAL opens a member; the form with braces is for any name, but they have to be balanced."""
-    place = str(archive.resolve())
-    depth = 0
-    for character in place:
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if depth < 0:
-            break
-    return f"/vsizip/{{{place}}}/{member}" if depth == 0 else f"/vsizip/{place}/{member}"
-
-
-def _product_rasters(
+def product_rasters(
     root: Path | zipfile.Path, name: str, shown: str
 ) -> tuple[list[tuple[SceneInfo, tuple[str, str]]], list[BadSource]]:
+    """List the measurement rasters of a product wherever it lies.
+
+    Args:
+        root: its directory, on disk or in an archive.
+        name: the directory's name.
+        shown: how the user knows it.
+
+    Returns:
+        For each raster what is known of it and its path within the product, and what is broken.
+    """
     measurement = root / "measurement"
     names = sorted(entry.name for entry in measurement.iterdir()) if measurement.is_dir() else []
     names = [entry for entry in names if entry.lower().endswith(RASTER_SUFFIXES) and not entry.startswith(".")]
@@ -263,7 +193,7 @@ def product_of(raster: Path) -> Path | None:
     product = folder.parent
     if folder.name != "measurement":
         return None
-    known = find_product_name(product.name) or _is_safe(product.name)
+    known = find_product_name(product.name) or is_safe(product.name)
     documents = ("manifest.safe", "productInfo.json")
     return product if known or any((product / name).is_file() for name in documents) else None
 

@@ -20,9 +20,10 @@ from rasterio.windows import Window
 
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.radiometry import Floats
+from sar_h5.sources.archives import ZIP_ERRORS
 from sar_h5.sources.checksums import checksum_file
 from sar_h5.sources.naming import POLARIZATIONS
-from sar_h5.sources.products import ZIP_ERRORS, RasterFile, loose_raster
+from sar_h5.sources.products import RasterFile, loose_raster
 from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
 
 GDAL_CACHE_NBYTES = 64 << 20

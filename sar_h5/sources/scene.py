@@ -10,8 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-UNKNOWN = -1
-"""Stands for an integer that the source does not tell (format.md: "-1 where unknown")."""
+from sar_h5.schema import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 from sar_h5.errors import BadSource, BoundsError, SourceError
 from sar_h5.plain_data import read_plain_data
 from sar_h5.radiometry import Bounds
+from sar_h5.schema import UNKNOWN
 from sar_h5.sources.bounds_file import find_bounds, read_bounds_file
-from sar_h5.sources.scene import UNKNOWN
 from sar_h5.sources.shards import NpyShard, may_be_wanted, shard_polarization
 
 METADATA = "metadata.npy"

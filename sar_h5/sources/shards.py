@@ -16,10 +16,11 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from sar_h5.errors import SourceError
+from sar_h5.schema import UNKNOWN
 from sar_h5.sources.checksums import checksum_file
 from sar_h5.sources.naming import find_polarization, scene_name
 from sar_h5.sources.products import name_facts
-from sar_h5.sources.scene import UNKNOWN, SceneInfo, SourceFile
+from sar_h5.sources.scene import SceneInfo, SourceFile
 
 Floats = npt.NDArray[np.float32]
 
