@@ -31,7 +31,7 @@ class CommandGroup(click.Group):
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="sar-h5")
 def group() -> None:
-    r"""Sentinel-1 patches for training: one HDF5 file per polarization.
+    """Sentinel-1 patches for training: one HDF5 file per polarization.
 
     \b
     A first look, on simulated products:   sar-h5 demo
@@ -40,7 +40,7 @@ def group() -> None:
     Is it sound?                           sar-h5 verify DIR/vv.h5
 
     Exit codes: 0 done; 1 done with problems, or refused, with the reason on standard error; 2 wrong usage.
-    """
+    """  # noqa: D301 - the escape is the character that tells click to keep lines
 
 
 def main() -> None:

@@ -103,6 +103,7 @@ def verify(path: str | Path, *, progress: bool | None = False) -> VerifyReport:
         with open_file(path) as file, Progress(progress) as bar:
             checker = _Checker(file, problems, bar)
             checked = checker.check()
+            checker.check_readable()
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
         # Damaged metadata make h5py fail anywhere, with any of these; what was found before still counts.
         problems.append(Problem("/", ProblemKind.CORRUPT, f"HDF5 cannot read on: {error}"))
@@ -136,6 +137,11 @@ class _Checker:
             return 0
         return self._check_patches(patches, index, scenes, lut, settings)
 
+    def check_readable(self) -> None:
+        """Visit every object and read every attribute, as tools do that show a file; what cannot be read raises."""
+        dict(self._file.attrs)
+        self._file.visititems(_read_attributes)
+
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))
 
@@ -160,10 +166,11 @@ class _Checker:
         for holder in (self._file, self._file.get(schema.PATCHES)):
             if holder is None:
                 continue
+            missing = [name for name in schema.PATCH_ATTRIBUTES if name not in holder.attrs]
+            for name in missing:
+                self._add(f"{holder.name}@{name}", ProblemKind.MISSING, "expected an attribute")
             try:
-                found.append(FileSettings.from_attrs(holder.attrs))
-            except KeyError as error:
-                self._add(f"{holder.name}@{error.args[0]}", ProblemKind.MISSING, "expected an attribute")
+                found += [] if missing else [FileSettings.from_attrs(holder.attrs)]
             except (TypeError, ValueError) as error:
                 self._add(f"{holder.name}@", ProblemKind.WRONG_VALUE, str(error))
         if len(found) == 2 and found[0] != found[1]:
@@ -242,12 +249,12 @@ class _Checker:
         lut = self._read_column(place, schema.LUT_COLUMN)
         if lut is None:
             return None
-        steps = np.diff(lut[1:] if settings.invalid_code == 0 else lut)
+        if settings.invalid_code is not None and (settings.invalid_code != 0 or lut[:1].any()):
+            self._add(place, ProblemKind.WRONG_VALUE, "expected invalid_code 0 with value 0")
+        steps = np.diff(lut if settings.invalid_code is None else lut[1:])
         rising = bool((steps >= 0).all()) if settings.encoding == "dn" else bool((steps > 0).all())
         if len(lut) == 0 or not (rising and lut.min() >= 0 and lut.max() <= 1):
             self._add(place, ProblemKind.WRONG_VALUE, "expected rising values in [0, 1]")
-        if settings.invalid_code is not None and (settings.invalid_code != 0 or lut[:1].any()):
-            self._add(place, ProblemKind.WRONG_VALUE, "expected invalid_code 0 with value 0")
         return lut
 
     def _check_optional(self, count: int) -> None:
@@ -268,6 +275,8 @@ class _Checker:
                 self._add(
                     f"/{schema.SPLITS}/{name}", ProblemKind.WRONG_TYPE, f"expected uint8 ({count},), found {found}"
                 )
+            elif (highest := split[:].max(initial=0)) > max(schema.SPLIT_CODES.values()):
+                self._add(f"/{schema.SPLITS}/{name}", ProblemKind.WRONG_VALUE, f"expected 0 to 3, found {highest}")
 
     def _check_places(
         self, index: dict[str, npt.NDArray[Any]], scenes: dict[str, npt.NDArray[Any]], settings: FileSettings
@@ -392,3 +401,7 @@ class _Checker:
         if abs(stated - found) > 1e-6:
             place = f"/index/valid_fraction[{number}]"
             self._add(place, ProblemKind.WRONG_VALUE, f"expected {found:.6f} from its pixels, found {stated:.6f}")
+
+
+def _read_attributes(_: str, item: h5py.HLObject) -> None:
+    dict(item.attrs)

@@ -70,8 +70,7 @@ def test_splits_are_listed(file: Path, tmp_path: Path) -> None:
     shutil.copy(file, tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as f:
         for name in ("by_scene", "another"):
-            f.create_group("splits", track_order=False) if "splits" not in f else None
-            f["splits"][name] = np.ones(len(f["patches"]), dtype=np.uint8)
+            f[f"splits/{name}"] = np.ones(len(f["patches"]), dtype=np.uint8)
     assert "splits     another, by_scene" in read_info(tmp_path / "a.h5").to_text()
 
 
@@ -87,17 +86,12 @@ def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:
         read_info(tmp_path / "other.h5")
 
 
-@pytest.mark.parametrize("name", ["index/row", "scenes/orbit", "scenes", "lut"])
+@pytest.mark.parametrize("name", ["scenes/orbit", "scenes", "lut", "patches"])
 def test_a_damaged_file_is_said_to_be_damaged(file: Path, tmp_path: Path, name: str) -> None:
-    shutil.copy(file, tmp_path / "a.h5")
-    with h5py.File(tmp_path / "a.h5", "r+") as f:
-        start = f[name].id.get_offset() if isinstance(f[name], h5py.Dataset) else None
-        offset = h5py.h5o.get_info(f[name].id).addr if start is None else h5py.h5o.get_info(f[name].id).addr
-    content = bytearray((tmp_path / "a.h5").read_bytes())
-    content[offset + 12] ^= 0xFF
+    with h5py.File(file) as f:
+        header = h5py.h5o.get_info(f[name].id).addr
+    content = bytearray(file.read_bytes())
+    content[header + 12] ^= 0xFF
     (tmp_path / "a.h5").write_bytes(content)
-    if name == "index/row":
-        assert read_info(tmp_path / "a.h5").patches > 0  # info does not look at the index
-        return
-    with pytest.raises(FormatError, match=r"a\.h5: .*sar-h5 verify"):
+    with pytest.raises(FormatError, match=r"a\.h5: "):
         read_info(tmp_path / "a.h5")

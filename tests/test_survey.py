@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sar_h5 import survey as survey_module
+from sar_h5 import bands as bands_module
 from sar_h5.errors import BoundsError, RadiometryError, SourceError
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
@@ -63,7 +63,7 @@ class ArrayScene:
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands of a few rows, so that small scenes have many."""
-    monkeypatch.setattr(survey_module, "BAND_NBYTES", 1 << 10)
+    monkeypatch.setattr(bands_module, "BAND_NBYTES", 1 << 10)
 
 
 def dn_scenes() -> list[ArrayScene]:
@@ -351,7 +351,7 @@ def test_values_beyond_float32_give_no_warning() -> None:
 
 
 def test_the_guess_reads_little_of_a_large_scene(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey_module, "BAND_NBYTES", 1 << 16)
+    monkeypatch.setattr(bands_module, "BAND_NBYTES", 1 << 16)
     scene = ArrayScene(np.tile(linear_scene().pixels, (100, 1)))
     assert resolved(scene) == Units.LINEAR
     assert scene.read_rows == 8 * 64

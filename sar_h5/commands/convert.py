@@ -98,7 +98,7 @@ def command(
     on_bad_source: BadSourcePolicy,
     as_json: bool,
 ) -> None:
-    r"""Convert Sentinel-1 products, GeoTIFFs or .npy shards into one HDF5 file per polarization in --out.
+    """Convert Sentinel-1 products, GeoTIFFs or .npy shards into one HDF5 file per polarization in --out.
 
     SOURCE is a directory of products or of shards, a .SAFE directory, a zipped .SAFE, a GeoTIFF or a shard; any
     number of them. Values read back equal the reference pipeline (products) or the shards, bit for bit. Files appear
@@ -111,7 +111,7 @@ def command(
         sar-h5 convert patches/ --out h5/
     Shards without, one polarization, smaller files:
         sar-h5 convert patches/ --out h5/ --polarization vv --vmin 14.77 --vmax 24.54 --codec small
-    """
+    """  # noqa: D301 - the escape is the character that tells click to keep lines
     settings = ConvertSettings(
         patch_size=patch_size,
         stride=stride,
