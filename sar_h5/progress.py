@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from types import TracebackType
 
 from tqdm import tqdm
@@ -32,7 +34,18 @@ class Progress:
         """Begin a stage that reads ``nbytes`` of source."""
         self.close()
         self._patches = 0
-        self._bar = tqdm(total=nbytes, desc=label, unit="B", unit_scale=True, disable=self._disable, leave=False)
+        size = _assumed_size()
+        self._bar = tqdm(
+            total=nbytes,
+            desc=label,
+            unit="B",
+            unit_scale=True,
+            disable=self._disable,
+            leave=False,
+            ncols=size and size[0],
+            nrows=size and size[1],
+            dynamic_ncols=size is None,
+        )
 
     def scene(self, number: int, total: int) -> None:
         """Say which scene is being worked on, counted from 1."""
@@ -56,3 +69,12 @@ class Progress:
         if self._bar is not None:
             patches = f", {self._patches:,} patches" if self._patches else ""
             self._bar.set_postfix_str(f"{self._scene}{patches}", refresh=False)
+
+
+def _assumed_size() -> tuple[int, int] | None:
+    """Return (columns, rows) for terminals that do not know theirs, as under job systems; tqdm would show nothing."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no terminal, or a stand-in for standard error
+        return None
+    return None if known else (80, 24)

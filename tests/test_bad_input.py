@@ -62,9 +62,7 @@ BAD_SHARDS: dict[str, tuple[Callable[[], np.ndarray], slice, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_SHARDS)
-def test_a_bad_shard_is_refused_by_name_and_skipped_on_request(
-    command: CommandLine, tmp_path: Path, name: str
-) -> None:
+def test_a_bad_shard_is_refused_by_name_and_skipped_on_request(command: CommandLine, tmp_path: Path, name: str) -> None:
     make, kept, reason = BAD_SHARDS[name]
     make_shards(tmp_path, counts=(2, 2, 3))
     (tmp_path / "metadata.npy").unlink()
@@ -76,9 +74,7 @@ def test_a_bad_shard_is_refused_by_name_and_skipped_on_request(
     assert reason in message
     assert "--on-bad-source skip" in message
 
-    outcome = command.run(
-        "convert", tmp_path, "--out", tmp_path / "h5", *GIVEN, "--json", "--on-bad-source", "skip"
-    )
+    outcome = command.run("convert", tmp_path, "--out", tmp_path / "h5", *GIVEN, "--json", "--on-bad-source", "skip")
     assert (outcome.code, outcome.err) == (0, "")
     data = json.loads(outcome.out)
     for skipped in (data["skipped"], data["files"][0]["skipped"]):
@@ -165,9 +161,7 @@ def test_a_bad_raster_is_refused_by_name_and_skipped_on_request(
 
 
 def test_a_real_single_look_complex_raster_is_refused(command: CommandLine, tmp_path: Path, real_data: Path) -> None:
-    message = command.refuse(
-        "convert", real_data / "slc_complex", "--out", tmp_path / "h5", untouched=tmp_path
-    )
+    message = command.refuse("convert", real_data / "slc_complex", "--out", tmp_path / "h5", untouched=tmp_path)
     assert "SLC: detect it first" in message or "complex" in message
 
 
@@ -268,9 +262,7 @@ def test_a_directory_without_permission_is_not_taken_for_another_run(command: Co
     assert "another run" not in message
 
 
-def test_too_little_disk(
-    command: CommandLine, products: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_little_disk(command: CommandLine, products: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     message = command.refuse("convert", products, "--out", tmp_path / "h5", untouched=tmp_path)

@@ -294,7 +294,7 @@ def test_a_stage_reads_as_many_bytes_as_it_announced(slow_source: Path, tmp_path
         def start(self, label: str, nbytes: int) -> None:
             totals.append([label, nbytes, 0])
 
-        def advance(self, nbytes: int, patches: int = 0) -> None:
+        def advance(self, nbytes: int, patches: int = 0) -> None:  # noqa: ARG002 - the signature of Progress
             totals[-1][2] += nbytes
 
     from sar_h5.conversion import run_conversion

@@ -257,7 +257,7 @@ def test_floats_of_few_values_get_a_palette_and_of_many_float32_with_the_reason(
         bounds = stored_bounds(Path(summary.path))
         reference.assert_equals(Path(summary.path), linear_cut([image], bounds, 64, 64))
     assert any("stored as float32: more than 65,536 distinct values" in note for note in summary.notes)
-    with pytest.raises(SettingError, match="palette cannot hold these values.*--encoding float32 or auto"):
+    with pytest.raises(SettingError, match=r"palette cannot hold these values.*--encoding float32 or auto"):
         convert(tmp_path / "many_vv.tif", tmp_path / "p", patch_size=64, encoding="palette")
     with pytest.raises(SettingError, match="dn is for uint16"):
         convert(tmp_path / "few_vv.tif", tmp_path / "p", patch_size=64, encoding="dn")
@@ -329,7 +329,7 @@ def test_a_failed_overwrite_leaves_the_old_result(products: Path, tmp_path: Path
     (tmp_path / "vv.h5").write_bytes(b"precious")
     with pytest.raises(BoundsError, match="vmin must be below vmax"):
         convert(products, tmp_path, vmin=3, vmax=3, overwrite=True)
-    with pytest.raises(OSError, match="no vv patch is left: all 12 have less than 90% .*lower --min-valid.* 90.00 dB"):
+    with pytest.raises(OSError, match=r"no vv patch is left: all 12 have less than 90% .*lower --min-valid.* 90.00 dB"):
         convert(products, tmp_path, vmin=80, vmax=90, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["vv.h5"]
     assert (tmp_path / "vv.h5").read_bytes() == b"precious"
@@ -348,7 +348,7 @@ def test_an_output_directory_that_cannot_be_made_is_an_error_that_names_it(
     products: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="expected a directory to write to, cannot make it.*choose another --out"):
+    with pytest.raises(OutputError, match=r"expected a directory to write to, cannot make it.*choose another --out"):
         convert(products, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -50,7 +50,10 @@ def test_leaving_without_commit_removes_everything(tmp_path: Path, error: type[B
 def test_an_existing_file_is_replaced_only_when_asked_and_only_on_commit(tmp_path: Path) -> None:
     final = tmp_path / "vv.h5"
     final.write_bytes(b"old")
-    with pytest.raises(OutputExistsError, match="is there already; pass --overwrite"), PendingFile(final, overwrite=False):
+    with (
+        pytest.raises(OutputExistsError, match="is there already; pass --overwrite"),
+        PendingFile(final, overwrite=False),
+    ):
         pass
     with PendingFile(final, overwrite=True) as pending:
         pending.partial.write_bytes(b"half")
@@ -190,7 +193,12 @@ def test_a_limit_on_file_size_is_an_error_and_leaves_nothing(large: Path, tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     process = start(
-        "convert", large, "--out", tmp_path / "h5", preexec_fn=lower_limit, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        "convert",
+        large,
+        "--out",
+        tmp_path / "h5",
+        preexec_fn=lower_limit,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert_says_full_and_leaves(process, tmp_path, [])
 
@@ -216,7 +224,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_an_error_and_leaves_nothing(
     large: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(OutputError, match="of free disk for the result, found 0.001 GB"):
+    with pytest.raises(OutputError, match=r"of free disk for the result, found 0.001 GB"):
         convert(large, small_disk / "h5")
     assert names(small_disk) == []
     # It may also fill up on the way, after the check.
@@ -231,7 +239,10 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(
 
 def test_the_lock_is_free_again_after_every_kind_of_end(tmp_path: Path) -> None:
     for error in (None, ValueError, KeyboardInterrupt):
-        with contextlib.suppress(ValueError, KeyboardInterrupt), PendingFile(tmp_path / "vv.h5", overwrite=True) as pending:
+        with (
+            contextlib.suppress(ValueError, KeyboardInterrupt),
+            PendingFile(tmp_path / "vv.h5", overwrite=True) as pending,
+        ):
             pending.partial.write_bytes(b"x")
             if error is not None:
                 raise error

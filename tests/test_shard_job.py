@@ -196,7 +196,7 @@ def test_options_that_shards_cannot_honour_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="--encoding dn needs the products"):
         convert(tmp_path, tmp_path / "h5", encoding="dn")
     with pytest.raises(
-        SettingError, match="--patch-size 64 does not fit the shards of vv.*32 pixels a side; leave it out"
+        SettingError, match=r"--patch-size 64 does not fit the shards of vv.*32 pixels a side; leave it out"
     ):
         convert(tmp_path, tmp_path / "h5", patch_size=64)
     convert(tmp_path, tmp_path / "h5", patch_size=32, stride=16)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from sar_h5 import bands as bands_module
+from sar_h5.bands import band_height, raster_nbytes, read_bands
 from sar_h5.errors import BoundsError, RadiometryError, SourceError
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.raster_units import resolve_units
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.scene import RasterScene, SceneInfo, SourceFile
-from sar_h5.bands import band_height, raster_nbytes, read_bands
 from sar_h5.survey import (
     Survey,
     Units,

@@ -57,7 +57,7 @@ def test_nothing_is_said_about_a_sound_file(products: Path, tmp_path: Path, enco
         assert report.to_dict() == {"path": entry.path, "ok": True, "patches": entry.patches, "problems": []}
 
 
-def test_incompressible_patches_stored_raw_are_sound(file: Path, copy: Path) -> None:
+def test_incompressible_patches_stored_raw_are_sound(copy: Path) -> None:
     with h5py.File(copy, "r+") as f:
         patch = f["patches"][3]
         f["patches"].id.write_direct_chunk((3, 0, 0), patch.tobytes(), filter_mask=1)
@@ -144,7 +144,7 @@ def test_what_is_no_hdf5_file_is_one_problem(tmp_path: Path, content: bytes) -> 
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="absent.h5: expected a file made by sar-h5 convert, found no such file"):
+    with pytest.raises(SourceError, match=r"absent.h5: expected a file made by sar-h5 convert, found no such file"):
         verify(tmp_path / "absent.h5")
     with pytest.raises(SourceError, match="found a directory"):
         verify(tmp_path)

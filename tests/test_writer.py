@@ -61,7 +61,9 @@ def write(
 @pytest.mark.parametrize("storage", [CODES, float_storage()])
 def test_plain_h5py_reads_what_was_appended(tmp_path: Path, storage: Storage, codec: Codec) -> None:
     first, second, third = (make_batch(seed, count, storage) for seed, count in ((0, 5), (1, 1), (2, 3)))
-    write(tmp_path / "a.h5", [("s1", [first, second], True), ("empty", [], True), ("s2", [third], True)], storage, codec)
+    write(
+        tmp_path / "a.h5", [("s1", [first, second], True), ("empty", [], True), ("s2", [third], True)], storage, codec
+    )
     with h5py.File(tmp_path / "a.h5") as f:
         expected = np.concatenate([first.patches, second.patches, third.patches])
         np.testing.assert_array_equal(f["patches"][:], expected)

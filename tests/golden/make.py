@@ -29,9 +29,7 @@ def main() -> None:
         transform = rasterio.Affine(10, 0, 500_000, 0, -10, 4_600_000 + 1000 * number)
         with rasterio.open(f"golden{number}-vv.tif", "w", crs="EPSG:32633", transform=transform, **profile) as dataset:
             dataset.write(make_scene(number), 1)
-    convert(
-        ["golden0-vv.tif", "golden1-vv.tif"], "made", patch_size=32, stride=32, vmin=14, vmax=26, min_valid=0.5
-    )
+    convert(["golden0-vv.tif", "golden1-vv.tif"], "made", patch_size=32, stride=32, vmin=14, vmax=26, min_valid=0.5)
     Path("made/vv.h5").replace("v1.0.h5")
     Path("made").rmdir()
     for number in range(2):
