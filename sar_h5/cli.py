@@ -10,11 +10,22 @@ import click
 from sar_h5.errors import SarH5Error
 from sar_h5.version import VERSION
 
-COMMANDS = ("convert", "demo", "info", "verify")
+COMMANDS = {
+    "convert": "Convert products or shards into one HDF5 file per polarization.",
+    "demo": "Run the main job on simulated products.",
+    "info": "Show what a file holds.",
+    "verify": "Check a file from end to end.",
+}
+"""Each command with its line of help; the modules are imported when called, so that help itself is instant."""
 
 
 class CommandGroup(click.Group):
-    """Imports a command's module when it is called for, so that help is instant and converting needs no torch."""
+    """Imports a command's module when it is called, so that help is instant and converting needs no torch."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of all commands."""

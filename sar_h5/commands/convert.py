@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.units import Units
 
 
-@click.command("convert", short_help="Convert products or shards into one HDF5 file per polarization.")
+@click.command("convert")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory for vv.h5, vh.h5, ...")
 @click.option("--patch-size", type=int, help="Side of a patch in pixels.  [default: 256; shards keep theirs]")
@@ -41,7 +42,7 @@ from sar_h5.units import Units
 @click.option("--bounds", type=click.Path(path_type=Path), help="File with vmin and vmax: .npy, pickle or JSON.")
 @click.option(
     "--polarization",
-    type=click.Choice(POLARIZATIONS),
+    type=click.Choice(POLARIZATIONS, case_sensitive=False),
     multiple=True,
     help="Convert only this one (repeatable); also names it for files that do not tell.",
 )
@@ -131,5 +132,7 @@ def command(
         overwrite=overwrite,
         on_bad_source=on_bad_source,
     )
+    # Job systems ask with SIGTERM; what Ctrl-C cleans up is cleaned up then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     summary = run_conversion(sources, out, settings)
     click.echo(json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text())

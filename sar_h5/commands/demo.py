@@ -10,7 +10,7 @@ import click
 from sar_h5.demo import run_demo
 
 
-@click.command("demo", short_help="Run the main job on simulated products.")
+@click.command("demo")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep products and files here.  [default: remove them]")
 def command(out: Path | None) -> None:
     """Simulate two small dual-polarization products, convert them, verify the files, and serve an epoch from workers.

@@ -9,7 +9,7 @@ import click
 from sar_h5.info import read_info
 
 
-@click.command("info", short_help="Show what a file holds.")
+@click.command("info")
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON, with all scenes.")
 def command(file: str, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 from sar_h5.verification import verify
 
 
-@click.command("verify", short_help="Check a file from end to end.")
+@click.command("verify")
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(file: str, as_json: bool) -> None:
