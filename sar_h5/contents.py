@@ -26,7 +26,8 @@ def open_file(path: str | Path) -> h5py.File:
         FormatError: where it is not an HDF5 file, or an incomplete one.
     """
     if not Path(path).is_file():
-        raise SourceError(f"{path}: no such file")
+        found = "a directory" if Path(path).is_dir() else "no such file"
+        raise SourceError(f"{path}: expected an HDF5 file, found {found}")
     # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
     # with h5py's default, most likely, or with locks.
     reason: OSError | None = None
@@ -153,7 +154,8 @@ def read_split(path: str | Path, split: str, name: str) -> npt.NDArray[np.int64]
     with open_file(path) as file:
         known = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
         if name not in known:
-            raise FormatError(f"{path}: has no splits called {name!r}; found {', '.join(known) or 'none'}")
+            held = ", ".join(known) or "none"
+            raise FormatError(f"{path}: expected splits called {name!r} for split={split!r}; the file holds {held}")
         members = np.flatnonzero(file[schema.SPLITS][name][:] == schema.SPLIT_CODES[split])
     if len(members) == 0:
         raise FormatError(f"{path}: split {split} of {name!r} is empty")

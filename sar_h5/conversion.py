@@ -18,6 +18,7 @@ from sar_h5.raster_job import RasterJob
 from sar_h5.settings import BadSourcePolicy, ConvertSettings, ValidMeasure
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import Inventory, discover
+from sar_h5.sources.naming import find_polarization
 from sar_h5.summary import ConversionSummary
 
 Source = str | Path
@@ -138,13 +139,20 @@ def run_conversion(
             if _fatal(inventory, jobs, settings):
                 maker.check()
             else:
-                maker.write(inventory.broken)
+                maker.write(_concerning(inventory.broken, maker.job.polarization))
         _stop_at_broken(inventory, jobs, settings)
         makers = [maker for maker in makers if maker.job.scenes]
         for maker in makers:
             maker.output.commit()
-    files = tuple(maker.summarize(inventory.broken, inventory.notes) for maker in makers)
+    files = tuple(
+        maker.summarize(_concerning(inventory.broken, maker.job.polarization), inventory.notes) for maker in makers
+    )
     return ConversionSummary(files, tuple(_all_broken(inventory, jobs)))
+
+
+def _concerning(broken: Sequence[BadSource], polarization: str) -> list[BadSource]:
+    """Return the sources that may be of a polarization: those whose names do not tell another."""
+    return [source for source in broken if find_polarization(Path(source.path).stem) in (None, polarization)]
 
 
 def _make_jobs(inventory: Inventory, settings: ConvertSettings) -> list[Job[Any]]:
@@ -170,7 +178,8 @@ def _fatal(inventory: Inventory, jobs: Sequence[Job[Any]], settings: ConvertSett
 
 def _stop_at_broken(inventory: Inventory, jobs: Sequence[Job[Any]], settings: ConvertSettings) -> None:
     if _fatal(inventory, jobs, settings):
-        raise BadSourceError(_all_broken(inventory, jobs))
+        advice = None if settings.on_bad_source == "fail" else "Nothing is left to convert."
+        raise BadSourceError(_all_broken(inventory, jobs), advice)
 
 
 def _describe_command(sources: Sequence[Source], settings: ConvertSettings) -> str:

@@ -14,6 +14,7 @@ from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.schema import FileSettings
 from sar_h5.settings import ConvertSettings
+from sar_h5.sources.scene import SourceFile
 from sar_h5.summary import FileSummary
 from sar_h5.writer import FileWriter, Provenance
 
@@ -42,6 +43,8 @@ class FileMaker:
         self._seconds = 0.0
         self._patches = self._dropped = self._scenes = self._nbytes = 0
         self._digest = ""
+        self._notes: list[str] = []
+        self._paths: dict[SourceFile, str] = {}
 
     @property
     def estimated_nbytes(self) -> int:
@@ -104,7 +107,7 @@ class FileMaker:
             seconds=self._seconds,
             content_digest=self._digest,
             skipped=(*broken_before, *job.broken),
-            notes=(*reason, *notes),
+            notes=(*reason, *self._notes, *notes),
         )
 
     @contextlib.contextmanager
@@ -119,6 +122,7 @@ class FileMaker:
     def _write_file(self, broken_before: Sequence[BadSource]) -> None:
         plan = self._plan
         self._dropped = self._scenes = 0
+        self._notes, self._paths = [], {}
         self._start_bar()
         with FileWriter(self.output.partial, self._file_settings(), plan.storage, plan.codec) as writer:
             self._write_scenes(writer)
@@ -151,7 +155,11 @@ class FileMaker:
             writer.append(batch)
             self._progress.advance(0, len(batch.patches))
         dropped = self.job.positions(scene) - (writer.patch_count - before)
-        writer.finish_scene(scene.identify(), dropped)
+        identity = scene.identify()
+        twin = self._paths.setdefault(identity, scene.info.path)
+        if twin != scene.info.path:
+            self._notes.append(f"{scene.info.path} holds the same bytes as {twin}: is one scene there twice?")
+        writer.finish_scene(identity, dropped)
         self._dropped += dropped
         self._scenes += 1
 

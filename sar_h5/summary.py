@@ -144,8 +144,12 @@ class ConversionSummary:
     def to_text(self) -> str:
         """Return the lines that the command prints."""
         listed = {source for file in self.files for source in file.skipped}
-        rest = "\n".join(f"skipped   {source}" for source in self.skipped if source not in listed)
-        return "\n\n".join([*(file.to_text() for file in self.files), *([rest] if rest else [])])
+        blocks = [file.to_text() for file in self.files]
+        rest = [source for source in self.skipped if source not in listed]
+        if rest:
+            title = "No file was made of these, since no source of their polarization is left:"
+            blocks.append("\n".join([title, *(f"  skipped   {source}" for source in rest)]))
+        return "\n\n".join(blocks)
 
 
 def _megabytes(nbytes: int) -> str:

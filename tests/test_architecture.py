@@ -19,12 +19,12 @@ MAY_IMPORT: dict[str, str] = {
     "errors": "",
     "schema": "h5py numpy",
     "radiometry": "errors numpy",
-    "units": "errors radiometry numpy",
-    "statistics": "errors radiometry numpy",
+    "units": "radiometry numpy",
+    "image_statistics": "errors radiometry numpy",
     "quantiles": "radiometry numpy",
     "tiling": "errors numpy",
     "palette": "radiometry numpy",
-    "compression": "errors numpy numcodecs hdf5plugin",
+    "compression": "errors hdf5plugin numcodecs numpy",
     "symmetry": "numpy",
     "georeference": "schema",
     "digest": "radiometry schema numpy",
@@ -41,41 +41,61 @@ MAY_IMPORT: dict[str, str] = {
     "sources.naming": "",
     "sources.checksums": "sources.scene",
     "sources.annotation": "errors",
-    "sources.bounds_file": "errors radiometry plain_data numpy",
-    "sources.products": "errors sources.annotation sources.naming sources.scene",
-    "sources.rasters": "errors radiometry sources.checksums sources.naming sources.products sources.scene numpy rasterio",
-    "sources.shards": "errors sources.checksums sources.naming sources.products sources.scene numpy",
-    "sources.shard_set": "errors plain_data radiometry sources.bounds_file sources.scene sources.shards numpy",
-    "sources.discovery": "errors radiometry sources.naming sources.products sources.rasters sources.scene sources.shard_set "
-    "sources.shards",
+    "sources.bounds_file": "errors plain_data radiometry numpy",
+    "sources.products": "errors schema sources.annotation sources.naming sources.scene",
+    "sources.archives": "errors sources.products",
+    "sources.rasters": (
+        "errors radiometry sources.archives sources.checksums sources.naming sources.products "
+        "sources.scene numpy rasterio"
+    ),
+    "sources.shards": "errors schema sources.checksums sources.naming sources.products sources.scene numpy",
+    "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
+    "sources.namesakes": "errors sources.scene",
+    "sources.walk": "errors sources.archives sources.products sources.shard_set",
+    "sources.discovery": (
+        "errors radiometry schema sources.archives sources.namesakes sources.naming "
+        "sources.products sources.rasters sources.shard_set sources.shards sources.walk"
+    ),
     "sources.simulated_scene": "errors numpy",
     "sources.simulated_pixels": "errors sources.simulated_scene numpy",
     "sources.safe_xml": "sources.simulated_scene numpy",
-    "sources.safe_manifest": "sources.simulated_scene numpy",
-    "sources.simulator": "errors sources.safe_manifest sources.safe_xml sources.simulated_pixels sources.simulated_scene "
-    "numpy rasterio",
-    "survey": "encoding errors progress quantiles radiometry sources.scene tiling units numpy",
-    "job": "compression cutting encoding errors palette progress quantiles radiometry settings sources.bounds_file "
-    "sources.scene",
-    "raster_job": "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene survey "
-    "units numpy",
-    "shard_job": "cutting encoding errors job palette progress quantiles radiometry settings sources.scene schema "
-    "numpy",
-    "writer": "compression cutting digest encoding errors schema sources.scene version h5py hdf5plugin numpy",
-    "file_maker": "errors job palette pending progress schema settings summary writer",
+    "sources.safe_manifest": "sources.simulated_scene",
+    "sources.simulator": (
+        "errors sources.safe_manifest sources.safe_xml sources.simulated_pixels sources.simulated_scene rasterio"
+    ),
+    "bands": "progress sources.scene numpy",
+    "raster_units": "bands errors radiometry sources.scene units numpy",
+    "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units numpy",
+    "job": (
+        "compression cutting encoding errors palette progress quantiles radiometry settings "
+        "sources.bounds_file sources.scene"
+    ),
+    "raster_job": (
+        "bands cutting encoding errors job palette progress quantiles radiometry raster_units "
+        "schema settings sources.scene survey units numpy"
+    ),
+    "shard_job": (
+        "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene numpy"
+    ),
+    "writer": ("compression cutting digest encoding errors schema sources.scene version h5py hdf5plugin numpy"),
+    "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
-    "conversion": "errors file_maker job pending progress raster_job settings shard_job sources.discovery summary",
-    "reader": "errors schema h5py hdf5plugin numpy",
-    "verification": "errors patch_checks progress reader structure_checks verify_report",
+    "conversion": (
+        "errors file_maker job pending progress raster_job settings shard_job sources.discovery sources.naming summary"
+    ),
+    "contents": "errors schema h5py hdf5plugin numpy",
+    "chunks": "compression schema h5py numpy",
+    "reader": "chunks contents errors schema h5py numpy",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",
-    "patch_checks": "compression digest progress radiometry schema verify_report h5py numpy",
-    "info": "errors reader schema h5py numpy",
-    "dataset": "errors georeference reader schema symmetry numpy torch",
+    "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
+    "verification": "contents errors patch_checks progress structure_checks verify_report",
+    "info": "contents errors schema h5py numpy",
+    "dataset": "contents errors georeference reader schema symmetry numpy torch",
     "demo": "conversion dataset errors sources.simulator verification torch",
     "cli": "errors version click",
     "commands": "",
-    "commands.convert": "conversion radiometry schema settings sources.naming units click",
+    "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
     "commands.info": "info click",
     "commands.verify": "verification click",

@@ -176,7 +176,7 @@ def test_stores_close_and_the_reader_opens_again(tmp_path: Path) -> None:
 def test_what_is_no_hdf5_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file"):
         open_file(tmp_path / "none.h5")
-    with pytest.raises(SourceError, match="no such file"):
+    with pytest.raises(SourceError, match="expected an HDF5 file, found a directory"):
         open_file(tmp_path)
     for content in (b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(100)):
         (tmp_path / "bad.h5").write_bytes(content)

@@ -19,7 +19,7 @@ from sar_h5 import convert, verify
 from sar_h5.errors import BadSourceError, BoundsError, OutputError, OutputExistsError, RadiometryError, SettingError
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
 from tests import reference
-from tests.conftest import REAL_SCENE, make_dn
+from tests.conftest import REAL_SCENE, make_dn, make_shards
 from tests.raster_files import write_raster
 
 
@@ -536,3 +536,24 @@ def test_the_order_of_scenes_is_that_of_their_names(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "h5" / "vv.h5") as f:
         assert f["scenes/orbit"][:].tolist() == [36201, 36205, 36209]
         assert sorted(set(f["index/scene"][:].tolist())) == [0, 1, 2]
+
+
+def test_two_shards_of_the_same_bytes_are_noted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        make_shards(tmp_path / name, counts=(2,))
+    summary = convert([tmp_path / "a", tmp_path / "b"], tmp_path / "h5", progress=False)
+    assert summary["vv"].patches == 4
+    assert any("holds the same bytes as" in note for note in summary["vv"].notes)
+
+
+def test_a_polarization_without_any_usable_source_is_said_to_have_no_file(tmp_path: Path) -> None:
+    make_shards(tmp_path, "vv", counts=(2,))
+    (tmp_path / "metadata.npy").unlink()
+    broken = np.full((2, 32, 32), np.nan, dtype=np.float32)
+    np.save(tmp_path / "other-vh-1.npy", broken)
+    summary = convert(tmp_path, tmp_path / "h5", vmin=14.77, vmax=24.54, on_bad_source="skip", progress=False)
+    assert [file.polarization for file in summary] == ["vv"]
+    assert summary["vv"].skipped == ()
+    assert "No file was made of these" in summary.to_text()
+    assert "other-vh-1.npy: patch 0 holds NaN" in summary.to_text()

@@ -351,7 +351,7 @@ def test_a_split_of_the_file_chooses_its_patches(file: Path, tmp_path: Path) -> 
 
 
 def test_a_split_that_the_file_has_not_is_refused(file: Path) -> None:
-    with pytest.raises(FormatError, match="no splits called 'default'; found none"):
+    with pytest.raises(FormatError, match="expected splits called 'default' for split='train'; the file holds none"):
         SARH5Dataset(file, split="train")
 
 

@@ -134,9 +134,10 @@ def slow_run(source: Path, out: Path, size: int = 100_000, stride: int = 32) -> 
 
 
 @posix
-def test_ctrl_c_says_so_and_leaves_nothing(large: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_says_so_and_leaves_nothing(large: Path, tmp_path: Path, name: str) -> None:
     process = slow_run(large, tmp_path / "a" / "h5")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.Signals[name])
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert out == ""

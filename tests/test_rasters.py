@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from rasterio.windows import Window
 
 from sar_h5.errors import SourceError
 from sar_h5.sources import rasters as rasters_module
-from sar_h5.sources.products import archive_rasters, loose_raster, product_directory_rasters
+from sar_h5.sources.archives import archive_rasters
+from sar_h5.sources.products import loose_raster, product_directory_rasters
 from sar_h5.sources.rasters import GDAL_CACHE_NBYTES, GeoTiffScene, load_sar_image, open_raster, open_scenes
 from sar_h5.sources.scene import SourceFile
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
@@ -487,7 +489,7 @@ def test_an_archive_that_vanishes_or_changes_is_named(tmp_path: Path) -> None:
     archive = simulate_product(tmp_path, SimulatedScene(height=60, width=80, border_px=4, seed=1), zipped=True)
     scene = open_scenes(archive_rasters(archive)[0][0], None)[0][0]
     archive.write_bytes(b"PK")
-    with pytest.raises(SourceError, match="cannot be read any more: File is not a zip file"):
+    with pytest.raises(SourceError, match="the archive is damaged: File is not a zip file; download it again"):
         scene.identify()
     archive.unlink()
     with pytest.raises(SourceError, match="cannot be read any more"):
@@ -549,3 +551,24 @@ def test_an_image_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     write_raster(tmp_path / "a.tif", np.ones((40, 50), np.uint8))
     with pytest.raises(SourceError, match=r"a\.tif: expected uint16 DN or float backscatter, found uint8"):
         load_sar_image(tmp_path / "a.tif")
+
+
+def test_a_zipped_raster_whose_bytes_do_not_match_their_checksum_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    archive = simulate_product(tmp_path, SimulatedScene(height=200, width=300, border_px=4, seed=1), zipped=True)
+    with zipfile.ZipFile(archive) as stored:
+        members = {info.filename: stored.read(info) for info in stored.infolist()}
+        name = next(member for member in members if member.endswith("-001.tiff"))
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as stored:
+        for member, content in members.items():
+            stored.writestr(member, content)
+    data = bytearray(archive.read_bytes())
+    middle = data.index(members[name]) + len(members[name]) // 2
+    data[middle] ^= 1
+    archive.write_bytes(data)
+    file = next(file for file in archive_rasters(archive)[0] if file.member.endswith("-001.tiff"))
+    scene = open_scenes(file, None)[0][0]
+    with (
+        pytest.raises(SourceError, match=r"the archive is damaged: Bad CRC-32 for file .*download it again"),
+        scene.bands(64),
+    ):
+        pass

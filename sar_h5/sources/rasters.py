@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.radiometry import Floats
 from sar_h5.sources.archives import ZIP_ERRORS
-from sar_h5.sources.checksums import checksum_file
+from sar_h5.sources.checksums import checksum_file, checksum_stream
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.sources.products import RasterFile, loose_raster
 from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
@@ -81,10 +81,13 @@ class GeoTiffScene:
         self.nodata = nodata
         self._file = file
         self._band = band
+        self._identity: SourceFile | None = None
 
     @contextmanager
     def bands(self, height: int) -> Iterator[Iterator[npt.NDArray[np.generic]]]:
         """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom."""
+        if self._file.archive is not None:
+            self.identify()  # GDAL does not look at the checksums of an archive: a damaged one would give other pixels
         with open_raster(self._file.gdal_path) as dataset:
             yield (
                 self._read(dataset, start, min(start + height, self.info.height))
@@ -97,19 +100,22 @@ class GeoTiffScene:
             return self._read(dataset, start, stop)
 
     def identify(self) -> SourceFile:
-        """Read size and checksum of the file; of the member, as its archive lists them, where it lies in one.
+        """Read size and checksum of the file; of the member, where it lies in an archive.
 
         Raises:
-            SourceError: where it cannot be read any more.
+            SourceError: where it cannot be read any more, or is not what its archive says.
         """
         try:
             if self._file.archive is None:
                 return checksum_file(Path(self._file.gdal_path))
-            with zipfile.ZipFile(self._file.archive) as archive:
-                member = archive.getinfo(self._file.member)
+            if self._identity is None:
+                with zipfile.ZipFile(self._file.archive) as archive, archive.open(self._file.member) as member:
+                    self._identity = checksum_stream(member)
+        except zipfile.BadZipFile as error:
+            raise SourceError(f"the archive is damaged: {error}; download it again") from error
         except ZIP_ERRORS as error:
             raise SourceError(f"cannot be read any more: {error}; was it moved or changed meanwhile?") from error
-        return SourceFile(member.file_size, member.CRC)
+        return self._identity
 
     def _read(self, dataset: rasterio.DatasetReader, start: int, stop: int) -> npt.NDArray[np.generic]:
         pixels: npt.NDArray[np.generic] = dataset.read(
