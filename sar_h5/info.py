@@ -150,7 +150,7 @@ def _scenes(path: str | Path) -> tuple[dict[str, Any], ...]:
         "start_time",
         "platform",
         "orbit",
-        "orbit_pass",
+        "pass",
         "height",
         "width",
         "patch_count",

@@ -222,4 +222,6 @@ class RasterJob:
             cut_bands([band], grid.patch_size, scene.info.width, grid, 0.0),
             key=lambda batch: float(batch.valid_fraction.max()),
         )
-        return np.ascontiguousarray(batch.patches[int(np.argmax(batch.valid_fraction))])
+        # A copy, since a view would hold on to the whole batch.
+        best: Stored = batch.patches[int(np.argmax(batch.valid_fraction))].copy()
+        return best

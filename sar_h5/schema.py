@@ -92,7 +92,7 @@ SCENE_COLUMNS = (
     Column("mode", "utf-8", "acquisition mode; empty where unknown", ""),
     Column("product_type", "utf-8", "product type; empty where unknown", ""),
     Column("orbit", "<i4", "absolute orbit number, -1 where unknown"),
-    Column("orbit_pass", "utf-8", "ASCENDING or DESCENDING; empty where unknown", ""),
+    Column("pass", "utf-8", "ASCENDING or DESCENDING; empty where unknown", ""),
     Column("patch_start", "<i8", "number of its first patch"),
     Column("patch_count", "<i8", "how many patches it has in this file"),
     Column("dropped_count", "<i8", "how many of its grid positions the quality filter dropped"),

@@ -271,7 +271,7 @@ def _scene_row(scene: _SceneRows, gcp_start: int) -> dict[str, object]:
         "mode": info.mode,
         "product_type": info.product_type,
         "orbit": info.orbit,
-        "orbit_pass": info.orbit_pass,
+        "pass": info.orbit_pass,
         "patch_start": scene.start,
         "patch_count": scene.count,
         "dropped_count": scene.dropped,

@@ -39,7 +39,7 @@ ROOT_TEXTS = (
 INDEX = {"scene": "<i4", "row": "<i4", "col": "<i4", "valid_fraction": "<f4", "checksum": "<u4"}
 SCENES = {
     "name": str, "source_path": str, "source_size": "<i8", "source_checksum": "<u4", "height": "<i4", "width": "<i4",
-    "start_time": str, "platform": str, "mode": str, "product_type": str, "orbit": "<i4", "orbit_pass": str,
+    "start_time": str, "platform": str, "mode": str, "product_type": str, "orbit": "<i4", "pass": str,
     "patch_start": "<i8", "patch_count": "<i8", "dropped_count": "<i8", "crs": str, "transform": "<f8",
     "gcp_start": "<i8", "gcp_count": "<i8", "gcp_crs": str,
 }  # fmt: skip
@@ -199,7 +199,7 @@ def test_the_scenes_say_where_they_came_from(products: Path, tmp_path: Path) -> 
             assert scenes["platform"].asstr()[number] == "S1A"
             assert scenes["mode"].asstr()[number] == "IW"
             assert scenes["product_type"].asstr()[number] == "GRD"
-            assert scenes["orbit_pass"].asstr()[number] == "DESCENDING"
+            assert scenes["pass"].asstr()[number] == "DESCENDING"
             assert scenes["start_time"].asstr()[number].startswith("2021-01-19T03:16:53")
             assert "4326" in scenes["gcp_crs"].asstr()[number]
 
