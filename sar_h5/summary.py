@@ -126,6 +126,9 @@ class ConversionSummary:
     def __len__(self) -> int:
         return len(self.files)
 
+    def __str__(self) -> str:
+        return self.to_text()
+
     def __getitem__(self, key: int | str) -> FileSummary:
         if isinstance(key, int):
             return self.files[key]

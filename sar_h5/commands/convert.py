@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from sar_h5.conversion import run_conversion
+from sar_h5.conversion import convert
 from sar_h5.schema import ENCODINGS, LAYOUTS
-from sar_h5.settings import BAD_SOURCE_POLICIES, CODECS, VALID_MEASURES, BadSourcePolicy, ConvertSettings, ValidMeasure
+from sar_h5.settings import BAD_SOURCE_POLICIES, CODECS, VALID_MEASURES, BadSourcePolicy, ValidMeasure
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.units import Units
 
@@ -113,16 +113,20 @@ def command(
     Shards without, one polarization, smaller files:
         sar-h5 convert patches/ --out h5/ --polarization vv --vmin 14.77 --vmax 24.54 --codec small
     """  # noqa: D301 - the escape is the character that tells click to keep lines
-    settings = ConvertSettings(
+    # Job systems ask with SIGTERM; what Ctrl-C cleans up is cleaned up then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    summary = convert(
+        sources,
+        out,
         patch_size=patch_size,
         stride=stride,
         min_valid=min_valid,
-        valid_measure=valid_by,
+        valid_by=valid_by,
         percentiles=percentiles,
         vmin=vmin,
         vmax=vmax,
-        bounds_file=bounds,
-        polarizations=polarization,
+        bounds=bounds,
+        polarization=polarization,
         units=units,
         encoding=encoding,
         codec=codec,
@@ -132,7 +136,4 @@ def command(
         overwrite=overwrite,
         on_bad_source=on_bad_source,
     )
-    # Job systems ask with SIGTERM; what Ctrl-C cleans up is cleaned up then too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    summary = run_conversion(sources, out, settings)
     click.echo(json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text())
