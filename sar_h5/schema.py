@@ -9,9 +9,9 @@ numbers of the training scenes. All columns are plain one- or two-dimensional da
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -54,7 +54,7 @@ class Column:
 
     Attributes:
         name: within its group.
-        dtype: little-endian NumPy dtype, or ``"utf-8"`` for variable-length strings.
+        dtype: little-endian NumPy dtype, or ``"utf-8"`` for strings.
         long_name: what it is, for people.
         units: the unit as CF writes it ("1" for pure numbers, "" for text).
         width: number of columns of a two-dimensional dataset, 0 for a plain column.
@@ -66,10 +66,20 @@ class Column:
     units: str = "1"
     width: int = 0
 
-    @property
-    def h5_dtype(self) -> npt.DTypeLike:
-        """The dtype that h5py creates the dataset with."""
-        return h5py.string_dtype("utf-8") if self.dtype == "utf-8" else np.dtype(self.dtype)
+    def to_array(self, values: Sequence[object] | npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return values as they are stored.
+
+        Text becomes UTF-8 of one length: HDF5 keeps text of any length in a heap without checksums, and can loop
+        without end where that is damaged.
+
+        Args:
+            values: one per row; str for text. What UTF-8 cannot hold (odd bytes in file names) is escaped.
+        """
+        if self.dtype != "utf-8":
+            return np.array(values, dtype=self.dtype)
+        encoded = [str(value).encode(errors="backslashreplace") for value in np.asarray(values, dtype=object)]
+        length = max(map(len, encoded), default=1) or 1
+        return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
 
 
 INDEX_COLUMNS = (

@@ -239,9 +239,8 @@ class FileWriter:
 
     @staticmethod
     def _write_column(group: h5py.Group, column: Column, values: npt.ArrayLike | Sequence[object]) -> None:
-        data = np.array(values, dtype=column.h5_dtype)
-        # Filtered where HDF5 can: not strings, which lie outside the chunks, nor tables without rows.
-        guarded = column.dtype != "utf-8" and data.size > 0
+        data = column.to_array(values)
+        guarded = data.size > 0  # HDF5 cannot filter a table without rows
         chunks = (min(len(data), 1 << 16), *data.shape[1:]) if guarded else None
         filters = {"compression": "gzip", "shuffle": True, "fletcher32": True} if guarded else {}
         dataset = group.create_dataset(column.name, data=data, chunks=chunks, **filters)

@@ -121,17 +121,26 @@ COLUMNS = (
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 def test_columns_are_little_endian_text_or_numbers_that_h5py_writes(column: Column) -> None:
     assert column.dtype == "utf-8" or re.fullmatch(r"<[iuf][1248]", column.dtype)
-    shape = (3, column.width) if column.width else (3,)
     with h5py.File(io.BytesIO(), "w") as file:
-        dataset = file.create_dataset(column.name, shape, column.h5_dtype)
         if column.dtype == "utf-8":
-            dataset[0] = "Orbitrichtung \u2197"
+            texts = ["Orbitrichtung \u2197", "", "x" * 300]
+            dataset = file.create_dataset(column.name, data=column.to_array(texts))
             assert h5py.check_string_dtype(dataset.dtype).encoding == "utf-8"
-            assert dataset.asstr()[0] == "Orbitrichtung \u2197"
+            assert dataset.asstr()[:].tolist() == texts
         else:
+            values = np.arange(3 * max(column.width, 1)).reshape(3, -1) if column.width else np.arange(3)
+            dataset = file.create_dataset(column.name, data=column.to_array(values))
             assert dataset.dtype.str == np.dtype(column.dtype).str
+            np.testing.assert_array_equal(dataset[:], values)
     assert column.long_name
     assert (column.units == "") >= (column.dtype == "utf-8")  # text has no unit
+
+
+def test_text_that_utf_8_cannot_hold_is_escaped_and_no_text_is_a_column_too() -> None:
+    column = schema.SCENE_COLUMNS[0]
+    assert column.to_array(["a\udcff", ""]).tolist() == [b"a\\udcff", b""]
+    assert column.to_array(["", ""]).tolist() == [b"", b""]
+    assert column.to_array([]).shape == (0,)
 
 
 def test_the_index_and_the_scenes_have_the_columns_of_the_format() -> None:
