@@ -39,8 +39,7 @@ class PatchCheck:
         lut, settings = self._found.lut, self._found.settings
         from_dn = settings.encoding != "float32" and schema.HISTOGRAM in self._file
         digest = ContentDigest(settings, from_dn=from_dn)
-        inside = None if lut is None else is_inside(lut)
-        by_range = self._file.attrs.get("valid_measure") == "range"
+        counted_codes = self._counted_codes()
         self._progress.start("verify", len(patches) * int(np.prod(patches.shape[1:])) * patches.dtype.itemsize)
         before = len(self._problems)
         for number, patch in enumerate(self._decoded(patches, index["checksum"])):
@@ -50,9 +49,10 @@ class PatchCheck:
             place = f"/{schema.PATCHES}[{number}]"
             if not self._check_codes(place, patch, lut):
                 continue
-            if by_range:
-                counted = is_inside(patch) if inside is None else inside[patch]
-                self._check_fraction(number, float(index["valid_fraction"][number]), float(counted.mean()))
+            if counted_codes is not None:
+                self._check_fraction(number, index["valid_fraction"], counted_codes[patch])
+            elif lut is None and self._by_range:
+                self._check_fraction(number, index["valid_fraction"], is_inside(patch))
             scene = int(index["scene"][number])
             if number == scenes["patch_start"][scene]:
                 self._start_scenes(digest, scenes, number, scene)
@@ -108,10 +108,24 @@ class PatchCheck:
             return False
         return True
 
-    def _check_fraction(self, number: int, stated: float, found: float) -> None:
-        if abs(stated - found) > 1e-6:
+    @property
+    def _by_range(self) -> bool:
+        return bool(self._file.attrs.get("valid_measure") == "range")
+
+    def _counted_codes(self) -> npt.NDArray[np.bool_] | None:
+        """Return which codes count as valid pixels, or None where codes do not tell."""
+        lut, invalid_code = self._found.lut, self._found.settings.invalid_code
+        if lut is None:
+            return None
+        if self._by_range:
+            return is_inside(lut)
+        return None if invalid_code is None else np.arange(len(lut)) != invalid_code
+
+    def _check_fraction(self, number: int, stated: npt.NDArray[np.float32], counted: npt.NDArray[np.bool_]) -> None:
+        if stated[number] != np.float32(counted.mean()):
             place = f"/index/valid_fraction[{number}]"
-            self._add(place, ProblemKind.WRONG_VALUE, f"expected {found:.6f} from its pixels, found {stated:.6f}")
+            message = f"expected {counted.mean():.6f} from its pixels, found {stated[number]:.6f}"
+            self._add(place, ProblemKind.WRONG_VALUE, message)
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))

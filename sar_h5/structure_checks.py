@@ -81,7 +81,11 @@ class StructureCheck:
     def _check_root(self) -> bool:
         attrs = self._file.attrs
         if attrs.get("format") != schema.FORMAT:
-            self._add("/@format", ProblemKind.WRONG_VALUE, f"expected {schema.FORMAT!r}, found {attrs.get('format')!r}")
+            self._add(
+                "/@format",
+                ProblemKind.WRONG_VALUE,
+                f"expected {schema.FORMAT!r}, as sar-h5 convert writes it, found {attrs.get('format')!r}",
+            )
             return False
         version = str(attrs.get("format_version", ""))
         if version.partition(".")[0] != schema.FORMAT_VERSION.partition(".")[0]:

@@ -230,7 +230,7 @@ def grow_patches(f: h5py.File) -> None:
 
 
 DEPARTURES: dict[str, tuple[Callable[[h5py.File], None], str, str, str]] = {
-    "no format": (drop_attribute("format", "/"), "/@format", "wrong value", "expected 'sar-h5', found None"),
+    "no format": (drop_attribute("format", "/"), "/@format", "wrong value", "expected 'sar-h5', as sar-h5 convert writes it, found None"),
     "other format": (set_attribute("format", "x", "/"), "/@format", "wrong value", "found 'x'"),
     "future version": (set_attribute("format_version", "2.0", "/"), "/@format_version", "wrong value", "found '2.0'"),
     "no history": (drop_attribute("history", "/"), "/@history", "missing", "expected an attribute"),
@@ -372,3 +372,13 @@ def test_a_column_that_is_wrong_throughout_does_not_flood_the_list(tmp_path: Pat
     with h5py.File(summary.path, "r+") as f:
         f["index/row"][:] = 5
     assert len(verify(summary.path).problems) <= 101
+
+
+def test_fractions_measured_by_pixels_are_checked_too(products: Path, tmp_path: Path) -> None:
+    convert(products, tmp_path, patch_size=64, valid_by="pixels", polarization="vv")
+    assert verify(tmp_path / "vv.h5").ok
+    with h5py.File(tmp_path / "vv.h5", "r+") as f:
+        fractions = f["index/valid_fraction"]
+        place = int(np.flatnonzero(fractions[:] < 1)[0])
+        fractions[place] = 1.0
+    assert [problem.place for problem in verify(tmp_path / "vv.h5").problems] == [f"/index/valid_fraction[{place}]"]
