@@ -2,14 +2,14 @@
 
 Data flow through the modules in this order:
 
-- ``sources``: products, GeoTIFFs and shards become scenes.
-- ``survey``, ``quantiles``: one pass over all pixels gives exact bounds.
-- ``radiometry``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
+- ``sources``: products, GeoTIFFs and shards become scenes; ``plain_data`` and ``unpickle`` read metadata safely.
+- ``bands``, ``raster_units``, ``survey``, ``quantiles``: one pass over all pixels gives their unit and exact bounds.
+- ``radiometry``, ``units``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
 - ``tiling``, ``cutting``: scenes become patches.
-- ``compression``, ``writer``, ``pending``: patches become one file, under its final name only when complete.
-- ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each kind of source.
-- ``reader``, ``verification``, ``info``: what is in a file, and whether it is right.
-- ``symmetry``, ``dataset``: patches become augmented samples for PyTorch.
+- ``compression``, ``digest``, ``writer``, ``pending``: patches become one file, complete or not at all.
+- ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
+- ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
+- ``chunks``, ``reader``, ``symmetry``, ``dataset``: patches become augmented samples for PyTorch.
 
 ``schema`` is the file format; every module that touches a file takes names from there.
 """
