@@ -107,7 +107,7 @@ def test_a_flipped_bit_anywhere_else_never_crashes_verify_or_info_and_only_text_
             assert is_text(file, place), entry
     count = Counter(entry["result"] for entry in results)
     assert count["found"] > 100
-    assert count["killed"] <= 8  # endless loops of HDF5 itself over a damaged heap; see tests/fuzz_verify.py
+    assert count["killed"] <= 3
 
 
 def heap_ranges(content: bytes) -> list[tuple[int, int]]:
