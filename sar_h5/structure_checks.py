@@ -15,9 +15,6 @@ from sar_h5.verify_report import Problem, ProblemKind
 
 Columns = dict[str, npt.NDArray[Any]]
 
-_MOST_LISTED = 100
-"""How many problems of one sort are listed: a column that is wrong throughout would fill the screen."""
-
 
 @dataclass(frozen=True)
 class Structure:
@@ -218,14 +215,14 @@ class StructureCheck:
         if not self._check_runs(index["scene"], scenes["patch_start"], scenes["patch_count"]):
             return False
         below = index["valid_fraction"] < np.float32(settings.min_valid)
-        for number in np.flatnonzero(below)[:_MOST_LISTED]:
+        for number in np.flatnonzero(below):
             fraction = index["valid_fraction"][number]
             message = f"expected at least min_valid = {settings.min_valid:g}, found {fraction:g}"
             self._add(f"/index/valid_fraction[{number}]", ProblemKind.WRONG_VALUE, message)
         for axis, extent in (("row", "height"), ("col", "width")):
             corner, length = index[axis], scenes[extent][index["scene"]]
             inside = (corner >= 0) & (corner + settings.patch_size <= length)
-            for number in np.flatnonzero(~inside & (corner != -1))[:_MOST_LISTED]:
+            for number in np.flatnonzero(~inside & (corner != -1)):
                 message = f"expected the patch within {length[number]} pixels, found its corner at {corner[number]}"
                 self._add(f"/index/{axis}[{number}]", ProblemKind.WRONG_VALUE, message)
         self._read_column(f"/{schema.SCENES}/{schema.GCP_TABLE.name}", schema.GCP_TABLE)

@@ -382,3 +382,12 @@ def test_fractions_measured_by_pixels_are_checked_too(products: Path, tmp_path: 
         place = int(np.flatnonzero(fractions[:] < 1)[0])
         fractions[place] = 1.0
     assert [problem.place for problem in verify(tmp_path / "vv.h5").problems] == [f"/index/valid_fraction[{place}]"]
+
+
+def test_every_problem_is_listed_however_many_there_are(tmp_path: Path) -> None:
+    make_shards(tmp_path, counts=(150,), size=8)
+    convert(tmp_path, tmp_path / "h5")
+    with h5py.File(tmp_path / "h5" / "vv.h5", "r+") as f:
+        f["index/row"][:] = -7
+    places = [problem.place for problem in verify(tmp_path / "h5" / "vv.h5").problems]
+    assert places == [*(f"/index/row[{number}]" for number in range(150)), "/@content_digest"]
