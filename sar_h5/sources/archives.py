@@ -14,8 +14,7 @@ from sar_h5.sources.products import RasterFile, is_safe, product_rasters
 
 ZIP_ERRORS = (
     *(zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, struct.error, zlib.error, lzma.LZMAError),
-    RuntimeError,  # an encrypted member
-    NotImplementedError,  # a compression method that zipfile does not know
+    RuntimeError,  # an encrypted member, or a compression method that zipfile does not know
 )
 """All that reading a ZIP archive raises, damaged ones included."""
 

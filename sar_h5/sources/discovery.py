@@ -12,7 +12,7 @@ from sar_h5.radiometry import Bounds
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.archives import archive_rasters
 from sar_h5.sources.namesakes import check_names, tell_namesakes_apart
-from sar_h5.sources.naming import find_product_name
+from sar_h5.sources.naming import POLARIZATIONS, find_product_name
 from sar_h5.sources.products import (
     RASTER_SUFFIXES,
     RasterFile,
@@ -54,8 +54,7 @@ class Inventory:
     @property
     def polarizations(self) -> list[str]:
         """The polarizations found, co-polarized first."""
-        order = ("vv", "vh", "hh", "hv")
-        return sorted({*self.rasters, *self.shards}, key=order.index)
+        return sorted({*self.rasters, *self.shards}, key=POLARIZATIONS.index)
 
 
 def discover(

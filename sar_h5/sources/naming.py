@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 POLARIZATIONS = ("vv", "vh", "hh", "hv")
+"""All there are, in the order in which files are made."""
 
 _TOKEN = re.compile(r"(?<![a-z0-9])(vv|vh|hh|hv)(?![a-z0-9])", re.IGNORECASE)
 
