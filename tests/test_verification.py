@@ -366,14 +366,6 @@ def test_all_problems_are_listed_not_only_the_first(copy: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_column_that_is_wrong_throughout_does_not_flood_the_list(tmp_path: Path) -> None:
-    make_shards(tmp_path, counts=(300,), size=8)
-    (summary,) = convert(tmp_path, tmp_path / "h5")
-    with h5py.File(summary.path, "r+") as f:
-        f["index/row"][:] = 5
-    assert len(verify(summary.path).problems) <= 101
-
-
 def test_fractions_measured_by_pixels_are_checked_too(products: Path, tmp_path: Path) -> None:
     convert(products, tmp_path, patch_size=64, valid_by="pixels", polarization="vv")
     assert verify(tmp_path / "vv.h5").ok
