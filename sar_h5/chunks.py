@@ -1,7 +1,7 @@
-"""Stored patches read from a file: their bytes directly where one Blosc chunk holds one patch, through HDF5 elsewhere.
+"""Stored patches read from a file: their bytes directly where one Blosc or plain chunk holds one patch, else by HDF5.
 
 Reading bytes directly takes none of HDF5's locks and leaves no HDF5 handle open, so that the same file may be opened
-with plain h5py at any time, and a process may fork at any time.
+with plain h5py at any time, appended to by another process, and a process may fork at any time.
 """
 
 from __future__ import annotations
@@ -17,22 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.chunk_table import ChunkTable, FileIdentity
 from sar_h5.compression import decompress
+from sar_h5.errors import FormatError
 
-_MOST_FRAME_OVERHEAD_NBYTES = 16
+MOST_FRAME_OVERHEAD_NBYTES = 16
 """A Blosc-1 frame is at most this much larger than what it holds (BLOSC_MAX_OVERHEAD in blosc.h)."""
 
 
 def can_read_directly(path: str, patches: h5py.Dataset) -> bool:
-    """Tell whether each patch is one chunk in the file at ``path``, as it is or with Blosc as the only filter."""
-    filters = patches.id.get_create_plist()
-    numbers = [filters.get_filter(position)[0] for position in range(filters.get_nfilters())]
+    """Tell whether each patch lies in the file at ``path`` in one piece, as it is or with Blosc as the only filter."""
+    creation = patches.id.get_create_plist()
+    numbers = [creation.get_filter(position)[0] for position in range(creation.get_nfilters())]
+    if (
+        not Path(path).samefile(patches.file.filename)  # behind an external link
+        or patches.file.userblock_size != 0  # which would shift all places
+        or creation.get_external_count() != 0
+    ):
+        return False
+    if creation.get_layout() == h5py.h5d.CONTIGUOUS:
+        return patches.id.get_offset() is not None  # None: nothing has been written yet
     return (
-        Path(path).samefile(patches.file.filename)  # not behind an external link
-        and patches.file.userblock_size == 0  # which would shift all places
-        and patches.chunks == (1, *patches.shape[1:])
+        patches.chunks == (1, *patches.shape[1:])
         and numbers in ([], [schema.BLOSC_FILTER])
-        and filters.get_external_count() == 0
         and patches.id.get_num_chunks() == len(patches)
     )
 
@@ -42,33 +49,31 @@ class DirectChunks:
 
     Args:
         path: the file.
-        patches: its dataset (N, H, W), open, for which :func:`can_read_directly` holds; not needed any more afterwards.
+        table: where its chunks lie.
+        shape: (H, W) of a patch.
+        dtype: of what is stored.
+
+    Attributes:
+        table, shape, dtype: see above.
+        nbytes: of a patch, decoded.
+        descriptor: of the open file.
 
     Raises:
         OSError: where the file cannot be opened.
+        FormatError: where it is not the one that the table was made from.
     """
 
-    def __init__(self, path: str, patches: h5py.Dataset) -> None:
-        count = len(patches)
-        self._shape, self._dtype = patches.shape[1:], patches.dtype
-        self._nbytes = int(np.prod(self._shape)) * self._dtype.itemsize
-        self._filtered = patches.id.get_create_plist().get_nfilters() > 0
-        self._offsets = np.zeros(count, dtype=np.int64)
-        self._sizes = np.zeros(count, dtype=np.int64)
-        self._masks = np.zeros(count, dtype=np.uint32)
-
-        def note(chunk: Any) -> None:
-            number = chunk.chunk_offset[0]
-            self._offsets[number] = chunk.byte_offset
-            self._sizes[number] = chunk.size
-            self._masks[number] = chunk.filter_mask
-
-        patches.id.chunk_iter(note)
+    def __init__(self, path: str, table: ChunkTable, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.table, self.shape, self.dtype = table, shape, dtype
+        self.nbytes = int(np.prod(shape)) * dtype.itemsize
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(path, flags)
-        self._lock = threading.Lock()
+        self.descriptor = os.open(path, flags)
         # Also runs at exit; without a reference to this object, which would keep it alive.
-        self._finalizer = weakref.finalize(self, os.close, self._descriptor)
+        self._finalizer = weakref.finalize(self, os.close, self.descriptor)
+        if FileIdentity.of(os.fstat(self.descriptor)) != table.identity:
+            self.close()
+            raise FormatError(f"{path}: the file has been replaced by a different one since it was opened")
+        self._lock = threading.Lock()
 
     def read(self, number: int) -> npt.NDArray[Any]:
         """Return patch ``number`` as stored, (H, W), read-only where its bytes are those of the file.
@@ -77,15 +82,14 @@ class DirectChunks:
             OSError: where the file ends early.
             ValueError: where the chunk is not what the dataset announces.
         """
-        size = int(self._sizes[number])
-        if size > self._nbytes + _MOST_FRAME_OVERHEAD_NBYTES:
-            raise ValueError(f"its chunk claims {size} bytes, more than {self._nbytes} can take")
-        stored = self._read_bytes(int(self._offsets[number]), size)
-        # A set bit means that the filter was left out for this chunk, as HDF5 does with incompressible ones.
-        raw = decompress(stored, self._nbytes) if self._filtered and not self._masks[number] & 1 else stored
-        if len(raw) != self._nbytes:
-            raise ValueError(f"expected {self._nbytes} bytes, found {len(raw)}")
-        return np.frombuffer(raw, dtype=self._dtype).reshape(self._shape)
+        size = int(self.table.sizes[number])
+        if size > self.nbytes + MOST_FRAME_OVERHEAD_NBYTES:
+            raise ValueError(f"its chunk claims {size} bytes, more than {self.nbytes} can take")
+        stored = self._read_bytes(int(self.table.offsets[number]), size)
+        raw = stored if self.table.plain[number] else decompress(stored, self.nbytes)
+        if len(raw) != self.nbytes:
+            raise ValueError(f"expected {self.nbytes} bytes, found {len(raw)}")
+        return np.frombuffer(raw, dtype=self.dtype).reshape(self.shape)
 
     def close(self) -> None:
         """Close the file."""
@@ -93,11 +97,11 @@ class DirectChunks:
 
     def _read_bytes(self, offset: int, nbytes: int) -> bytes:
         if hasattr(os, "pread"):
-            stored = os.pread(self._descriptor, nbytes, offset)
+            stored = os.pread(self.descriptor, nbytes, offset)
         else:  # Windows has no pread, and its descriptors one position that threads must not share
             with self._lock:
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                stored = os.read(self._descriptor, nbytes)
+                os.lseek(self.descriptor, offset, os.SEEK_SET)
+                stored = os.read(self.descriptor, nbytes)
         if len(stored) != nbytes:
             raise OSError(f"the file ends {nbytes - len(stored)} bytes early")
         return stored

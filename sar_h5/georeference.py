@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sar_h5.schema import UNKNOWN
 
@@ -36,3 +40,38 @@ def patch_bounds(transform: Transform, height: int, width: int) -> tuple[float, 
     corners = [(a * col + b * row + c, d * col + e * row + f) for row in (0, height) for col in (0, width)]
     xs, ys = zip(*corners, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def locate_patches(
+    patches: npt.NDArray[np.int64],
+    index: Mapping[str, npt.NDArray[Any]],
+    scenes: Mapping[str, npt.NDArray[Any]],
+    height: int,
+    width: int,
+) -> dict[str, npt.NDArray[Any]]:
+    """Say where patches lie.
+
+    Args:
+        patches: int64 (n,), numbers in the file.
+        index: the columns of ``/index``.
+        scenes: the columns of ``/scenes``.
+        height: of a patch in pixels.
+        width: likewise.
+
+    Returns:
+        ``bounds`` float64 (n, 4), ``transform`` float64 (n, 6), and ``index``, ``scene``, ``row``, ``col`` int64 (n,).
+    """
+    scene, row, col = (index[name][patches].astype(np.int64) for name in ("scene", "row", "col"))
+    transforms = [
+        patch_transform(scenes["transform"][number], top, left)
+        for number, top, left in zip(scene.tolist(), row.tolist(), col.tolist(), strict=True)
+    ]
+    bounds = [patch_bounds(transform, height, width) for transform in transforms]
+    return {
+        "bounds": np.array(bounds, dtype=np.float64).reshape(-1, 4),
+        "transform": np.array(transforms, dtype=np.float64).reshape(-1, 6),
+        "index": patches,
+        "scene": scene,
+        "row": row,
+        "col": col,
+    }

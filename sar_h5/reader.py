@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.bulk_reads import BulkReads, bulk_reads
+from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
-from sar_h5.contents import find_patches, open_file
+from sar_h5.contents import PatchSource, find_patches, open_file
+from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError, FormatError
+from sar_h5.lookup import Lookup
 
 
-class PatchStore(Protocol):
-    """Stored patches of an open file."""
+@dataclass(frozen=True)
+class _Opened:
+    """The open file: one patch at a time, many at once where that can be, and what its codes stand for."""
 
-    def read(self, number: int) -> npt.NDArray[Any]:
-        """Return patch ``number`` as stored, (H, W); raise OSError, RuntimeError or ValueError where it is damaged."""
-
-    def close(self) -> None:
-        """Close the file."""
+    chunks: DirectChunks | LibraryChunks
+    bulk: BulkReads | None
+    lookup: Lookup
 
 
 class PatchReader:
     """Reads patches of one file by number.
 
-    The file is opened on the first read; a reader that is pickled opens it anew, and only the path and what the file
-    says about its patches travel.
+    The table of its chunks is made at once; the file itself is opened on the first read. A reader that is pickled
+    opens it anew: only the path, the look-up table and what the file says about its patches travel. The table of chunks
+    travels apart, since processes on one machine can share it.
+
+    Attributes:
+        path: of the file.
+        source: the dataset and what it means.
+        lut: float32 (K,), ``value = lut[code]``; None where the stored numbers are the values.
+        table: where each chunk lies; None where patches are read through HDF5, or not known yet in a copy.
 
     Args:
         path: an HDF5 file, ours or any other.
@@ -38,27 +49,32 @@ class PatchReader:
 
     Raises:
         SourceError: where the file is not there.
-        FormatError: where it is not HDF5, or holds no patches.
+        FormatError: where it is not HDF5, holds no patches, or HDF5 cannot read its structure.
     """
 
     def __init__(self, path: str | Path, name: str | None = None) -> None:
         self.path = str(path)
+        self._threads = DecodeThreads()
+        self._opened: _Opened | None = None
         with open_file(path) as file:
             self.source = find_patches(file, name)
-        self._opened: tuple[PatchStore, npt.NDArray[np.float32] | None] | None = None
+            self.lut = _read_lut(file, self.source)
+            self.table = _read_table(self.path, file[self.source.name])
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "source": self.source}
+        return {"path": self.path, "source": self.source, "lut": self.lut}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
+        self.table = None
+        self._threads = DecodeThreads()
         self._opened = None
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            opened[0].close()
+            opened.chunks.close()
 
     def read(self, number: int) -> npt.NDArray[Any]:
         """Read a patch as stored.
@@ -72,46 +88,120 @@ class PatchReader:
         Raises:
             CorruptPatchError: where the stored bytes cannot be decoded.
         """
-        store, _ = self._open()
         try:
-            return store.read(number)
+            return self._open().chunks.read(number)
+        except FormatError:
+            raise  # of the file, not of this patch
         except (OSError, RuntimeError, ValueError) as error:
             raise CorruptPatchError.at(self.path, number, str(error)) from error
 
-    def values(self, number: int) -> npt.NDArray[np.float32]:
-        """Read a patch as values.
+    def values(
+        self,
+        numbers: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        symmetries: npt.NDArray[np.uint8] | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Read patches as values: in [0, 1] from files of this package, otherwise the stored numbers.
 
         Args:
-            number: in [0, N).
-
-        Returns:
-            float32 (H, W): in [0, 1] from files of this package, otherwise the stored numbers.
+            numbers: int64 (n,), each in [0, N).
+            out: float32 (n, H, W), C-contiguous, filled.
+            symmetries: uint8 (n,), 0 to 7 for each patch, see :mod:`sar_h5.symmetry`; None for all as they are.
+            threads: how many to share the work out to.
 
         Raises:
-            CorruptPatchError: where the stored bytes cannot be decoded, or a code is not in the table.
+            CorruptPatchError: where stored bytes cannot be decoded, or a code is not in the table.
         """
-        patch = self.read(number)
-        _, lut = self._open()
-        if lut is None:
-            return patch.astype(np.float32)
-        try:
-            return np.take(lut, patch)
-        except IndexError as error:
-            raise CorruptPatchError.at(self.path, number, f"a code lies outside the table of {len(lut)}") from error
+        opened = self._open()
+        turns = np.zeros(len(numbers), dtype=np.uint8) if symmetries is None else symmetries
 
-    def _open(self) -> tuple[PatchStore, npt.NDArray[np.float32] | None]:
-        # Two threads may both open the file; one store then goes unused and is closed with its last reference.
+        def fill(start: int, stop: int) -> None:
+            while start < stop:
+                some = slice(start, stop)
+                if opened.bulk is not None:
+                    start += opened.bulk.values(numbers[some], turns[some], opened.lookup, out[some])
+                if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
+                    self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[start])
+                    start += 1
+
+        self._run(opened, fill, len(numbers), threads)
+
+    def codes(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], threads: int = 1) -> None:
+        """Read patches as stored.
+
+        Args:
+            numbers: int64 (n,), each in [0, N).
+            out: (n, H, W) in the stored dtype, C-contiguous, filled.
+            threads: how many to share the work out to.
+
+        Raises:
+            CorruptPatchError: where stored bytes cannot be decoded.
+        """
+        opened = self._open()
+
+        def fill(start: int, stop: int) -> None:
+            while start < stop:
+                if opened.bulk is not None:
+                    start += opened.bulk.stored(numbers[start:stop], out[start:stop])
+                if start < stop:
+                    out[start] = self.read(int(numbers[start]))
+                    start += 1
+
+        self._run(opened, fill, len(numbers), threads)
+
+    def _run(self, opened: _Opened, fill: Callable[[int, int], None], count: int, threads: int) -> None:
+        if isinstance(opened.chunks, LibraryChunks):
+            fill(0, count)  # HDF5 lets one thread in at a time
+        else:
+            self._threads.run(fill, count, threads)
+
+    def _read_value(self, number: int, symmetry: int, lookup: Lookup, out: npt.NDArray[np.float32]) -> None:
+        patch = self.read(number)
+        try:
+            lookup.place(patch, symmetry, out)
+        except ValueError as error:
+            raise CorruptPatchError.at(self.path, number, str(error)) from error
+
+    def _open(self) -> _Opened:
+        # Two threads may both open the file; one handle then goes unused and is closed with its last reference.
         if self._opened is None:
-            with open_file(self.path) as file:
-                source = find_patches(file, self.source.name)
-                if source != self.source:
-                    raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
-                patches = file[source.name]
-                has_codes = source.settings is not None and source.settings.encoding != "float32"
-                lut = file[schema.LUT][:] if has_codes else None
-                self._opened = _open_store(self.path, patches), lut
+            if self.table is None:
+                self._look_again()
+            if self.table is None:
+                chunks: DirectChunks | LibraryChunks = LibraryChunks(self.path, self.source.name)
+                bulk = None
+            else:
+                chunks = DirectChunks(self.path, self.table, self.source.shape[1:], self.source.dtype)
+                bulk = bulk_reads(chunks)
+            self._opened = _Opened(chunks, bulk, Lookup(self.lut, self.source.dtype))
         return self._opened
 
+    def _look_again(self) -> None:
+        with open_file(self.path) as file:
+            source = find_patches(file, self.source.name)
+            # Another process may have appended patches; the copy goes on with those it knows.
+            if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:
+                raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
+            self.table = _read_table(self.path, file[source.name])
 
-def _open_store(path: str, patches: h5py.Dataset) -> PatchStore:
-    return DirectChunks(path, patches) if can_read_directly(path, patches) else LibraryChunks(path, patches.name)
+
+def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] | None:
+    if source.settings is None or source.settings.encoding == "float32":
+        return None
+    lut = file.get(schema.LUT)
+    if not isinstance(lut, h5py.Dataset) or lut.ndim != 1 or source.dtype.kind != "u" or source.dtype.itemsize > 2:
+        raise FormatError(
+            f"{file.filename}: expected codes of one or two bytes and a table /{schema.LUT}, found {source.dtype} and "
+            f"{lut}; run `sar-h5 verify {file.filename}`"
+        )
+    return np.asarray(lut[:], dtype=np.float32)
+
+
+def _read_table(path: str, patches: h5py.Dataset) -> ChunkTable | None:
+    try:
+        return read_chunk_table(patches) if can_read_directly(path, patches) else None
+    except (OSError, RuntimeError, IndexError, OverflowError) as error:  # the last two of places that cannot be
+        raise FormatError(
+            f"{path}: HDF5 cannot read where its patches are: {error}; run `sar-h5 verify {path}`"
+        ) from error

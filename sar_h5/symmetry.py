@@ -45,10 +45,32 @@ def draw_symmetry(seed: int, epoch: int, patch: int) -> int:
     Returns:
         0 to 7.
     """
+    return _mix((_state(seed, epoch) ^ int(patch)) + _GAMMA & _MASK) >> 61
+
+
+def draw_symmetries(seed: int, epoch: int, patches: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Draw the symmetries of many patches at once; the same as :func:`draw_symmetry` for each of them.
+
+    Args:
+        seed: of the training run, any integer.
+        epoch: number of the epoch.
+        patches: int64 (n,), numbers of the patches in their file.
+
+    Returns:
+        uint8 (n,), 0 to 7.
+    """
+    with np.errstate(over="ignore"):  # arithmetic is modulo 2 ** 64
+        state = (np.uint64(_state(seed, epoch)) ^ patches.astype(np.uint64)) + np.uint64(_GAMMA)
+        state = (state ^ state >> np.uint64(30)) * np.uint64(_MIX_1)
+        state = (state ^ state >> np.uint64(27)) * np.uint64(_MIX_2)
+        return ((state ^ state >> np.uint64(31)) >> np.uint64(61)).astype(np.uint8)
+
+
+def _state(seed: int, epoch: int) -> int:
     state = 0
-    for part in (seed, epoch, patch):
+    for part in (seed, epoch):
         state = _mix((state ^ int(part)) + _GAMMA & _MASK)  # NumPy's integers would overflow
-    return state >> 61
+    return state
 
 
 def _mix(value: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sar_h5 import convert
+from sar_h5.chunk_table import read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import open_file, read_columns
 from sar_h5.errors import CorruptPatchError, FormatError, SourceError
@@ -31,11 +32,17 @@ def reads_directly(path: Path) -> bool:
         return can_read_directly(str(path), file["patches"])
 
 
+def read_values(reader: PatchReader, *numbers: int) -> np.ndarray:
+    out = np.full((len(numbers), *reader.source.shape[1:]), -1, dtype=np.float32)
+    reader.values(np.array(numbers), out)
+    return out
+
+
 def assert_reads(path: Path, data: np.ndarray) -> None:
     reader = PatchReader(path)
     for number in (*range(len(data)), 0):
         np.testing.assert_array_equal(reader.read(number), data[number])
-        np.testing.assert_array_equal(reader.values(number), data[number].astype(np.float32))
+        np.testing.assert_array_equal(read_values(reader, number)[0], data[number].astype(np.float32))
 
 
 @pytest.mark.parametrize("size", [1, 96, 250, 512])
@@ -64,7 +71,6 @@ def test_incompressible_chunks_that_hdf5_stores_raw_are_read(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        {},
         {"chunks": (2, 32, 32), **BLOSC},
         {"chunks": (1, 16, 32), **BLOSC},
         {"chunks": (1, 32, 32), "compression": "gzip"},
@@ -80,6 +86,21 @@ def test_other_layouts_and_filters_are_read_through_hdf5(tmp_path: Path, argumen
     path = write(tmp_path / "a.h5", data, **arguments)
     assert not reads_directly(path)
     assert_reads(path, data)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", "<f4", ">f4", "<i4", "<f8"])
+def test_contiguous_patches_are_read_directly(tmp_path: Path, dtype: str) -> None:
+    data = make_dn(3, (5, 32, 32)).astype(dtype)
+    path = write(tmp_path / "a.h5", data)
+    assert reads_directly(path)
+    assert_reads(path, data)
+
+
+def test_contiguous_patches_that_were_never_written_have_the_fill_value(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("patches", (3, 8, 8), "u1", fillvalue=9)
+    assert not reads_directly(tmp_path / "a.h5")
+    assert_reads(tmp_path / "a.h5", np.full((3, 8, 8), 9, np.uint8))
 
 
 def test_patches_that_were_never_written_have_the_fill_value(tmp_path: Path) -> None:
@@ -164,7 +185,7 @@ def test_stores_close_and_the_reader_opens_again(tmp_path: Path) -> None:
     reader.close()
     np.testing.assert_array_equal(reader.read(1), data[1])
     with open_file(path) as file:
-        direct = DirectChunks(str(path), file["patches"])
+        direct = DirectChunks(str(path), read_chunk_table(file["patches"]), (16, 16), data.dtype)
     library = LibraryChunks(str(path), "/patches")
     for store in (direct, library):
         np.testing.assert_array_equal(store.read(1), data[1])
@@ -195,4 +216,4 @@ def test_a_reader_of_codes_knows_its_table(tmp_path: Path) -> None:
     convert(tmp_path, tmp_path / "h5")
     reader = PatchReader(tmp_path / "h5" / "vv.h5")
     assert reader.read(0).dtype == np.uint16
-    np.testing.assert_array_equal(reader.values(7), shards[1][2])
+    np.testing.assert_array_equal(read_values(reader, 7)[0], shards[1][2])

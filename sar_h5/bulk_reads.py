@@ -1,0 +1,94 @@
+"""Many patches read at once: the compiled loops applied to a file's chunks, in any number of threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.chunks import MOST_FRAME_OVERHEAD_NBYTES, DirectChunks
+from sar_h5.kernels import read_codes, read_values
+from sar_h5.lookup import COMPILED_DTYPES, Lookup
+from sar_h5.native import NativeReads, find_native_reads
+
+
+class BulkReads:
+    """Reads slices of batches without the GIL; stops at the first patch that is not as it should be.
+
+    Args:
+        chunks: where the patches are.
+        native: the C functions to use.
+    """
+
+    def __init__(self, chunks: DirectChunks, native: NativeReads) -> None:
+        self._chunks, self._native = chunks, native
+        self._scratch = threading.local()  # each thread's own memory for a chunk and for a decoded patch
+
+    def values(
+        self,
+        numbers: npt.NDArray[np.int64],
+        symmetries: npt.NDArray[np.uint8],
+        lookup: Lookup,
+        out: npt.NDArray[np.float32],
+    ) -> int:
+        """Read, look up and place patches.
+
+        Args:
+            numbers: int64 (n,), patches to read.
+            symmetries: uint8 (n,), 0 to 7 for each of them; see :mod:`sar_h5.symmetry`.
+            lookup: the file's table.
+            out: float32 (n, H, W), filled.
+
+        Returns:
+            How many patches were placed.
+        """
+        chunks, table = self._chunks, self._chunks.table
+        frame, patch = self._memory()
+        done: int = read_values(
+            self._native.pread,
+            self._native.decompress,
+            chunks.descriptor,
+            table.offsets,
+            table.sizes,
+            table.plain,
+            numbers,
+            symmetries,
+            lookup.table,
+            lookup.levels,
+            frame,
+            patch,
+            out,
+        )
+        return done
+
+    def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
+        """Read patches as stored into ``out`` (n, H, W), and return how many were read."""
+        chunks, table = self._chunks, self._chunks.table
+        frame, _ = self._memory()
+        done: int = read_codes(
+            self._native.pread,
+            self._native.decompress,
+            chunks.descriptor,
+            table.offsets,
+            table.sizes,
+            table.plain,
+            numbers,
+            frame,
+            out,
+        )
+        return done
+
+    def _memory(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+        memory: tuple[npt.NDArray[np.uint8], npt.NDArray[Any]] | None = getattr(self._scratch, "memory", None)
+        if memory is None:
+            frame = np.empty(self._chunks.nbytes + MOST_FRAME_OVERHEAD_NBYTES, dtype=np.uint8)
+            memory = self._scratch.memory = (frame, np.empty(self._chunks.shape, dtype=self._chunks.dtype))
+        return memory
+
+
+def bulk_reads(chunks: DirectChunks) -> BulkReads | None:
+    """Return bulk reads of a file, or None where this machine or the stored dtype has no compiled way."""
+    native = find_native_reads() if chunks.dtype in COMPILED_DTYPES else None
+    return None if native is None else BulkReads(chunks, native)

@@ -1,0 +1,215 @@
+"""The compiled loops of reading: stored patches to batches in one pass, without the GIL.
+
+Look-up and symmetry happen in one sweep over the codes; reading and Blosc decoding go before it in the same loop over
+the patches of a slice, so that threads meet only once per slice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.compiled import compiled
+from sar_h5.native import call_decompress, call_pread
+
+_TILE = 8
+"""Side of the tiles in which patches are transposed: eight codes or floats of a row share a cache line."""
+_FRAME_HEADER_NBYTES = 16
+
+
+@compiled
+def place(
+    codes: npt.NDArray[Any], lut: npt.NDArray[np.float32] | None, levels: int, symmetry: int, out: npt.NDArray[Any]
+) -> bool:
+    """Look up the codes of a patch and place them under one of the eight symmetries of the square.
+
+    Args:
+        codes: (H, W) as stored; numbers themselves where there is no table.
+        lut: float32, as long as the codes' dtype has values, so that no code can lead outside; or None.
+        levels: how many entries of the table count.
+        symmetry: 0 to 7 as in ``symmetry.apply_symmetry``; 0 or 4 to 6 only where H equals W.
+        out: float32 (H, W), filled.
+
+    Returns:
+        Whether every code counts; where not, ``out`` is of no use.
+    """
+    if lut is not None and not _all_below(codes, levels):
+        return False
+    turns, mirrored = symmetry & 3, symmetry > 3
+    if turns == 0:
+        _place_upright(codes, lut, False, mirrored, out)
+    elif turns == 1:
+        _place_transposed(codes, lut, True, mirrored, out)
+    elif turns == 2:
+        _place_upright(codes, lut, True, not mirrored, out)
+    else:
+        _place_transposed(codes, lut, False, not mirrored, out)
+    return True
+
+
+@compiled
+def _all_below(codes: npt.NDArray[Any], levels: int) -> bool:
+    highest = codes.dtype.type(0)
+    for code in codes.ravel():
+        highest = max(highest, code)
+    return bool(np.int64(highest) < levels)
+
+
+@compiled
+def _value(lut: npt.NDArray[np.float32] | None, code: Any) -> Any:
+    if lut is None:
+        return np.float32(code)
+    return lut[code]
+
+
+@compiled
+def _place_upright(
+    codes: npt.NDArray[Any], lut: npt.NDArray[np.float32] | None, upended: bool, mirrored: bool, out: npt.NDArray[Any]
+) -> None:
+    height, width = out.shape
+    for row in range(height):
+        source = codes[height - 1 - row if upended else row]
+        if mirrored:
+            backwards = source[::-1]
+            for col in range(width):
+                out[row, col] = _value(lut, backwards[col])
+        else:
+            for col in range(width):
+                out[row, col] = _value(lut, source[col])
+
+
+@compiled
+def _place_transposed(
+    codes: npt.NDArray[Any], lut: npt.NDArray[np.float32] | None, upended: bool, mirrored: bool, out: npt.NDArray[Any]
+) -> None:
+    size = out.shape[0]
+    whole = size - size % _TILE
+    for top in range(0, whole, _TILE):
+        for left in range(0, whole, _TILE):
+            for step in range(_TILE):
+                row = top + step
+                source_col = size - 1 - row if upended else row
+                if mirrored:
+                    for col in range(_TILE):
+                        out[row, left + col] = _value(lut, codes[size - 1 - left - col, source_col])
+                else:
+                    for col in range(_TILE):
+                        out[row, left + col] = _value(lut, codes[left + col, source_col])
+    for row in range(size):
+        source_col = size - 1 - row if upended else row
+        for col in range(whole if row < whole else 0, size):
+            out[row, col] = _value(lut, codes[size - 1 - col if mirrored else col, source_col])
+
+
+@compiled
+def read_values(
+    pread: int,
+    decompress: int,
+    descriptor: int,
+    offsets: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    plain: npt.NDArray[np.bool_],
+    numbers: npt.NDArray[np.int64],
+    symmetries: npt.NDArray[np.uint8],
+    lut: npt.NDArray[np.float32] | None,
+    levels: int,
+    frame: npt.NDArray[np.uint8],
+    codes: npt.NDArray[Any],
+    out: npt.NDArray[np.float32],
+) -> int:
+    """Read, decode, look up and place patches.
+
+    Args:
+        pread: address of ``pread``; see ``native``.
+        decompress: address of ``blosc_decompress_ctx``.
+        descriptor: of the open file.
+        offsets: int64 (N,), where each chunk lies in the file.
+        sizes: int64 (N,), bytes of each chunk.
+        plain: bool (N,), whether it is stored without Blosc.
+        numbers: int64 (n,), patches to read.
+        symmetries: uint8 (n,), of each of them.
+        lut: see :func:`place`.
+        levels: see :func:`place`.
+        frame: uint8, scratch for a chunk; larger chunks are refused.
+        codes: (H, W) in the stored dtype, scratch for a patch.
+        out: float32 (n, H, W), filled.
+
+    Returns:
+        How many patches were placed, n or the position of the first one that could not be.
+    """
+    for position in range(len(numbers)):
+        number = numbers[position]
+        target = codes.ctypes.data
+        if not _read_chunk(
+            pread, decompress, descriptor, offsets[number], sizes[number], plain[number], frame, target, codes.nbytes
+        ):
+            return position
+        if not place(codes, lut, levels, int(symmetries[position]), out[position]):
+            return position
+    return len(numbers)
+
+
+@compiled
+def read_codes(
+    pread: int,
+    decompress: int,
+    descriptor: int,
+    offsets: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.int64],
+    plain: npt.NDArray[np.bool_],
+    numbers: npt.NDArray[np.int64],
+    frame: npt.NDArray[np.uint8],
+    out: npt.NDArray[Any],
+) -> int:
+    """Read and decode patches straight to their places, as stored; arguments and result as :func:`read_values`."""
+    for position in range(len(numbers)):
+        number = numbers[position]
+        patch = out[position]
+        if not _read_chunk(
+            pread,
+            decompress,
+            descriptor,
+            offsets[number],
+            sizes[number],
+            plain[number],
+            frame,
+            patch.ctypes.data,
+            patch.size * patch.itemsize,
+        ):
+            return position
+    return len(numbers)
+
+
+@compiled
+def _read_chunk(
+    pread: int,
+    decompress: int,
+    descriptor: int,
+    offset: int,
+    size: int,
+    plain: bool,
+    frame: npt.NDArray[np.uint8],
+    target: int,
+    nbytes: int,
+) -> bool:
+    length = np.int64(size)
+    if plain:
+        return bool(length == nbytes and call_pread(pread, descriptor, target, nbytes, offset) == nbytes)
+    if length > len(frame) or length < _FRAME_HEADER_NBYTES:
+        return False
+    if call_pread(pread, descriptor, frame.ctypes.data, length, offset) != length:
+        return False
+    # The decoder trusts the sizes in the frame's header, so they must be the ones that are known to be true.
+    if _little_endian(frame, 4) != nbytes or _little_endian(frame, 12) != length:
+        return False
+    return bool(call_decompress(decompress, frame.ctypes.data, target, nbytes) == nbytes)
+
+
+@compiled
+def _little_endian(frame: npt.NDArray[np.uint8], start: int) -> int:
+    number = 0
+    for position in range(4):
+        number |= int(frame[start + position]) << (8 * position)
+    return number
