@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 from sar_h5.version import VERSION
 
 if TYPE_CHECKING:
+    from sar_h5.background import BackgroundLoader as BackgroundLoader
     from sar_h5.conversion import convert as convert
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
+    from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 _HOMES = {
+    "BackgroundLoader": "sar_h5.background",
+    "PatchDecoder": "sar_h5.decoder",
     "SARH5Dataset": "sar_h5.dataset",
     "SarH5Error": "sar_h5.errors",
     "analyze_sar_statistics": "sar_h5.image_statistics",
@@ -55,6 +59,8 @@ _HOMES = {
 torch."""
 
 __all__ = [
+    "BackgroundLoader",
+    "PatchDecoder",
     "SARH5Dataset",
     "SarH5Error",
     "__version__",

@@ -11,6 +11,7 @@ from sar_h5.errors import SarH5Error
 from sar_h5.version import VERSION
 
 COMMANDS = {
+    "bench": "Measure how fast a file can be served here, and find the setting to use.",
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
     "info": "Show what a file holds.",
@@ -49,6 +50,7 @@ def group() -> None:
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
+    How fast is it here?                   sar-h5 bench DIR/vv.h5
 
     Exit codes: 0 done; 1 done with problems, or refused, with the reason on standard error; 2 wrong usage.
     """  # noqa: D301 - the escape is the character that tells click to keep lines

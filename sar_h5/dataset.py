@@ -64,8 +64,8 @@ class SARH5Dataset(Dataset[Any]):
         polarization: "vv", "vh", "hh" or "hv".
         patch_size: side of a patch in pixels.
         stride: distance of neighbouring patches in pixels, -1 where unknown. These five are None for files of others.
-        pin_memory: whether batches made in this process lie in page-locked memory; False until set. Batches of
-            ``DataLoader(..., pin_memory=True)`` need no copy then where there are no workers.
+        pin_batches: whether batches made in this process lie in page-locked memory. For those who hold on to each batch
+            until its copy to the device is done, as ``BackgroundLoader`` does: the memory is used again after that.
 
     Raises:
         SourceError: where the file is not there.
@@ -101,7 +101,7 @@ class SARH5Dataset(Dataset[Any]):
         self.polarization = settings.polarization if settings else None
         self.patch_size = settings.patch_size if settings else None
         self.stride = settings.stride if settings else None
-        self.pin_memory = False
+        self.pin_batches = False
         count = self._reader.source.shape[0]
         self._patches = self._choose(count, split, indices)
         self._count = count if self._patches is None else len(self._patches)
@@ -161,9 +161,9 @@ class SARH5Dataset(Dataset[Any]):
         Raises:
             PatchIndexError, CorruptPatchError: as :meth:`__getitem__`.
         """
-        numbers = np.fromiter((self._patch_number(index) for index in indices), dtype=np.int64, count=len(indices))
-        if len(numbers) == 0:
+        if len(indices) == 0:
             return []
+        numbers = self._patch_numbers(indices)
         batch = Batch(self._make(numbers, self._memory(batched=True)))
         if self._transform is None:
             return batch
@@ -222,6 +222,12 @@ class SARH5Dataset(Dataset[Any]):
         augment = ", augmented" if self._augment else ""
         return f"SARH5Dataset({self.path!r}, {len(self)} patches of {height} x {width}{augment})"
 
+    def _patch_numbers(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
+        array = np.asarray(indices)
+        if array.dtype != np.int64 or array.min() < 0 or array.max() >= self._count:
+            return np.array([self._patch_number(index) for index in indices], dtype=np.int64)
+        return array if self._patches is None else self._patches[array]
+
     def _patch_number(self, index: int) -> int:
         number = operator.index(index)
         if not -self._count <= number < self._count:
@@ -263,7 +269,7 @@ class SARH5Dataset(Dataset[Any]):
             self._memories[key] = SharedBatchMemory() if in_worker else BatchMemory()
         memory = self._memories[key]
         if isinstance(memory, BatchMemory):
-            memory.pinned = self.pin_memory and get_worker_info() is None
+            memory.pinned = self.pin_batches and get_worker_info() is None
         return memory
 
     def _read_columns(self, group: str) -> Columns:

@@ -1,0 +1,23 @@
+"""``sar-h5 bench``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from sar_h5.throughput import DEFAULT_SECONDS, bench
+
+
+@click.command("bench")
+@click.argument("file", type=click.Path())
+@click.option("--seconds", type=float, default=DEFAULT_SECONDS, show_default=True, help="About how long to take.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(file: str, seconds: float, as_json: bool) -> None:
+    """Measure how fast FILE can be served to a model on this machine, and print the loader setting to use.
+
+    Tries worker processes, decode threads and batch sizes on float32 patches with augmentation, compares them with what
+    the disk, the decoder and the way to the accelerator can do at best, and says which of these is the limit.
+    """
+    report = bench(file, seconds=seconds)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.to_text())
