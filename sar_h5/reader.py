@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from sar_h5.contents import PatchSource, find_patches, open_file
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError, FormatError
 from sar_h5.lookup import Lookup
+from sar_h5.read_ahead import ReadAhead
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class _Opened:
     chunks: DirectChunks | LibraryChunks
     bulk: BulkReads | None
     lookup: Lookup
+    read_ahead: ReadAhead | None
 
 
 class PatchReader:
@@ -125,7 +128,7 @@ class PatchReader:
                     self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[start])
                     start += 1
 
-        self._run(opened, fill, len(numbers), threads)
+        self._run(opened, fill, numbers, threads)
 
     def codes(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], threads: int = 1) -> None:
         """Read patches as stored.
@@ -148,13 +151,18 @@ class PatchReader:
                     out[start] = self.read(int(numbers[start]))
                     start += 1
 
-        self._run(opened, fill, len(numbers), threads)
+        self._run(opened, fill, numbers, threads)
 
-    def _run(self, opened: _Opened, fill: Callable[[int, int], None], count: int, threads: int) -> None:
-        if isinstance(opened.chunks, LibraryChunks):
-            fill(0, count)  # HDF5 lets one thread in at a time
-        else:
-            self._threads.run(fill, count, threads)
+    def _run(
+        self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
+    ) -> None:
+        if opened.read_ahead is None:
+            fill(0, len(numbers))  # HDF5 lets one thread in at a time
+            return
+        started = time.perf_counter()
+        opened.read_ahead.announce(numbers)
+        self._threads.run(fill, len(numbers), threads)
+        opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
 
     def _read_value(self, number: int, symmetry: int, lookup: Lookup, out: npt.NDArray[np.float32]) -> None:
         patch = self.read(number)
@@ -168,13 +176,12 @@ class PatchReader:
         if self._opened is None:
             if self.table is None:
                 self._look_again()
+            lookup = Lookup(self.lut, self.source.dtype)
             if self.table is None:
-                chunks: DirectChunks | LibraryChunks = LibraryChunks(self.path, self.source.name)
-                bulk = None
+                self._opened = _Opened(LibraryChunks(self.path, self.source.name), None, lookup, None)
             else:
                 chunks = DirectChunks(self.path, self.table, self.source.shape[1:], self.source.dtype)
-                bulk = bulk_reads(chunks)
-            self._opened = _Opened(chunks, bulk, Lookup(self.lut, self.source.dtype))
+                self._opened = _Opened(chunks, bulk_reads(chunks), lookup, ReadAhead(chunks))
         return self._opened
 
     def _look_again(self) -> None:
