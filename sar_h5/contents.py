@@ -38,7 +38,24 @@ def open_file(path: str | Path) -> h5py.File:
             reason = error
             if "flag values don't match" not in str(error):
                 break
+    if _BEING_WRITTEN in str(reason):
+        return _open_while_written(path)
     raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
+
+
+def _open_while_written(path: str | Path) -> h5py.File:
+    """Open a file that a process in SWMR mode writes to; HDF5 lets nobody read along with others."""
+    try:
+        return h5py.File(path, "r", locking=False, swmr=True)
+    except OSError as error:
+        raise FormatError(
+            f"{path}: expected a complete file, found one that is open for writing: wait until the process that writes "
+            "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
+        ) from error
+
+
+_BEING_WRITTEN = "already open for write"
+"""How HDF5 refuses a file whose writer has not closed it, in the file's own words."""
 
 
 @dataclass(frozen=True)
