@@ -5,8 +5,9 @@ Data flow through the modules in this order:
 - ``sources``: products, GeoTIFFs and shards become scenes; ``plain_data`` and ``unpickle`` read metadata safely.
 - ``bands``, ``raster_units``, ``survey``, ``quantiles``: one pass over all pixels gives their unit and exact bounds.
 - ``radiometry``, ``units``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
-- ``tiling``, ``cutting``: scenes become patches.
-- ``compression``, ``digest``, ``writer``, ``pending``: patches become one file, complete or not at all.
+- ``tiling``, ``cutting``, ``pixel_cache``: scenes become patches; ``conversion_kernels`` are the compiled loops so far.
+- ``compression``, ``digest``, ``packing``: patches become chunks, in threads (``workers``), in memory used again
+  (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
 - ``chunks``, ``reader``, ``symmetry``, ``dataset``: patches become augmented samples for PyTorch.

@@ -80,7 +80,7 @@ class BackgroundLoader:
         ready: Queue[_Ready | _End] = Queue(self._batches)
         stopped = threading.Event()
         thread = threading.Thread(
-            target=self._work, args=(source, first, ready, stopped), name="sar-h5-background", daemon=True
+            target=self._work, args=(source, _Ready(first), ready, stopped), name="sar-h5-background", daemon=True
         )
         del first
         thread.start()
@@ -95,8 +95,11 @@ class BackgroundLoader:
                 _empty(ready)  # it may be waiting for room
                 thread.join(timeout=0.01)
 
-    def _work(self, source: Iterator[Any], batch: Any, ready: Queue[_Ready | _End], stopped: threading.Event) -> None:
+    def _work(
+        self, source: Iterator[Any], first: _Ready, ready: Queue[_Ready | _End], stopped: threading.Event
+    ) -> None:
         transfer = None
+        batch, _ = first.take()  # the thread keeps its arguments to its end
         try:
             if self._device is not None:
                 transfer = DeviceTransfer(self._device)

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, get_worker_info
 from sar_h5.batch_memory import BatchMemory
 from sar_h5.batches import Batch, Collated
 from sar_h5.contents import Columns, read_columns, read_split
-from sar_h5.decode_threads import usable_cores
+from sar_h5.cores import usable_cores
 from sar_h5.decoder import PatchDecoder
 from sar_h5.errors import PatchIndexError, SettingError
 from sar_h5.georeference import locate_patches
@@ -163,6 +163,8 @@ class SARH5Dataset(Dataset[Any]):
         """
         if len(indices) == 0:
             return []
+        if type(self).__getitem__ is not SARH5Dataset.__getitem__:
+            return [self[index] for index in indices]  # a subclass makes samples in a way of its own
         numbers = self._patch_numbers(indices)
         batch = Batch(self._make(numbers, self._memory(batched=True)))
         if self._transform is None:
@@ -224,9 +226,9 @@ class SARH5Dataset(Dataset[Any]):
 
     def _patch_numbers(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
         array = np.asarray(indices)
-        if array.dtype != np.int64 or array.min() < 0 or array.max() >= self._count:
+        if array.dtype != np.int64 or array.ndim != 1 or array.min() < 0 or array.max() >= self._count:
             return np.array([self._patch_number(index) for index in indices], dtype=np.int64)
-        return array if self._patches is None else self._patches[array]
+        return array.copy() if self._patches is None else self._patches[array]  # it goes with the batch
 
     def _patch_number(self, index: int) -> int:
         number = operator.index(index)

@@ -9,13 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 _SLICES_PER_THREAD = 4
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use: those it may run on, shared with the other ranks of a job here."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")  # set by torchrun: processes of the job on this machine
-    return max(1, cores // int(ranks)) if ranks.isdecimal() and int(ranks) else cores
-
-
 class DecodeThreads:
     """Runs slices of a batch in threads, which are kept; a forked copy starts its own."""
 
@@ -54,9 +47,11 @@ class DecodeThreads:
 
     def _pool(self, threads: int) -> ThreadPoolExecutor:
         key = os.getpid(), threads
-        if key not in self._pools:
-            self._pools = {key: ThreadPoolExecutor(threads, thread_name_prefix="sar-h5-decode")}
-        return self._pools[key]
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = ThreadPoolExecutor(threads, thread_name_prefix="sar-h5-decode")
+            self._pools = {key: pool}  # another thread may be putting one of another size there
+        return pool
 
 
 class _SharedWork:

@@ -29,7 +29,7 @@ def place(
         codes: (H, W) as stored; numbers themselves where there is no table.
         lut: float32, as long as the codes' dtype has values, so that no code can lead outside; or None.
         levels: how many entries of the table count.
-        symmetry: 0 to 7 as in ``symmetry.apply_symmetry``; 0 or 4 to 6 only where H equals W.
+        symmetry: 0 to 7 as in ``symmetry.apply_symmetry``; odd ones only where H equals W.
         out: float32 (H, W), filled.
 
     Returns:

@@ -38,8 +38,8 @@ def patch_numbers(indices: Indices, count: int) -> npt.NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise SettingError(f"expected indices as one row of integers, found {array.dtype} of shape {array.shape}")
-    numbers = array.astype(np.int64)
-    outside = numbers[(numbers < -count) | (numbers >= count)]
+    outside = array[(array < -count) | (array >= count)]
     if len(outside):
         raise PatchIndexError.outside(int(outside[0]), count)
+    numbers = array.astype(np.int64)
     return np.where(numbers < 0, numbers + count, numbers)

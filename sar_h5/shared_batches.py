@@ -56,6 +56,10 @@ class _Segment:
         """Whether nobody holds the batch in it."""
         return not self.flags[: _TRAINER_HOLDS + 1].any()
 
+    def holds(self, batch: torch.Tensor) -> bool:
+        """Whether a batch still lies in it, as it was made; PyTorch moves what is sent in its own way elsewhere."""
+        return batch.data_ptr() == self.memory.data_ptr() + _HEADER_NBYTES and batch.is_contiguous()
+
 
 def _flags(memory: torch.Tensor) -> npt.NDArray[np.uint8]:
     flags: npt.NDArray[np.uint8] = memory.numpy()[:_HEADER_NBYTES]
@@ -68,8 +72,13 @@ def _hold(memory: torch.Tensor, flag: int, shape: tuple[int, ...], dtype: str) -
     content = memory.numpy()[_HEADER_NBYTES : _HEADER_NBYTES + nbytes].view(dtype).reshape(shape)
     flags = _flags(memory)
     flags[flag] = 1
-    weakref.finalize(content, flags.__setitem__, flag, 0).atexit = False
+    weakref.finalize(content, _let_go, flags, flag, os.getpid()).atexit = False
     return torch.from_numpy(content)
+
+
+def _let_go(flags: npt.NDArray[np.uint8], flag: int, process: int) -> None:
+    if os.getpid() == process:  # a fork has a copy of the tensor, which says nothing about the original
+        flags[flag] = 0
 
 
 class SharedBatch(TaggedTensor):
@@ -118,8 +127,9 @@ class SharedBatchMemory:
 def _reduce(batch: SharedBatch) -> Any:
     """Send a batch as its place, and with it the memory itself the first time."""
     segment = batch.segment
-    if segment.owner[0] != os.getpid() or segment.flags[_TRAINER_HOLDS]:
-        return reduce_tensor(batch.plain())  # type: ignore[no-untyped-call]  # sent twice: by PyTorch's own way
+    sent_before = segment.owner[0] != os.getpid() or segment.flags[_TRAINER_HOLDS]
+    if sent_before or not segment.holds(batch) or batch.requires_grad:
+        return reduce_tensor(batch.plain())  # type: ignore[no-untyped-call]  # by PyTorch's own way
     segment.flags[_TRAINER_HOLDS] = 1
     memory = None if segment.known else segment.memory
     segment.known = True
@@ -147,6 +157,8 @@ def _receive(
 
 
 def _reduce_small(values: SmallTensor) -> Any:
+    if values.requires_grad:
+        return reduce_tensor(values.plain())  # type: ignore[no-untyped-call]  # torch leaves it without types
     return torch.from_numpy, (values.numpy(),)
 
 

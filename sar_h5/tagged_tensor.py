@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,11 @@ class TaggedTensor(torch.Tensor):
 
     def plain(self) -> torch.Tensor:
         """Return it as a plain tensor that shares its memory."""
-        return self.as_subclass(torch.Tensor)
+        return self.detach().requires_grad_(self.requires_grad)
+
+    def __deepcopy__(self, memo: Any) -> torch.Tensor:
+        """Copy as a plain tensor."""
+        return copy.deepcopy(self.plain(), memo)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Pickle by value, as a plain tensor."""

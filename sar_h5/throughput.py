@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from sar_h5.background import BackgroundLoader
 from sar_h5.bench_report import USUAL_BATCH_SIZE, BenchReport, Limits, LoaderSetting, Measured
+from sar_h5.cores import usable_cores
 from sar_h5.dataset import SARH5Dataset
-from sar_h5.decode_threads import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.machine_limits import copy_rate, decode_rate, disk_rate, transfer_rate
 from sar_h5.page_cache import available_nbytes

@@ -21,21 +21,24 @@ MAY_IMPORT: dict[str, str] = {
     "radiometry": "errors numpy",
     "units": "radiometry numpy",
     "image_statistics": "errors radiometry numpy",
-    "quantiles": "radiometry numpy",
-    "tiling": "errors numpy",
-    "palette": "radiometry numpy",
+    "buffers": "numpy",
+    "workers": "",
+    "conversion_kernels": "compiled numpy",
+    "quantiles": "conversion_kernels radiometry numpy",
+    "tiling": "conversion_kernels errors numpy",
+    "palette": "conversion_kernels radiometry numpy",
     "compression": "errors hdf5plugin numcodecs numpy",
     "symmetry": "numpy",
     "georeference": "schema numpy",
     "digest": "radiometry schema numpy",
-    "cutting": "radiometry tiling numpy",
-    "encoding": "cutting palette radiometry schema settings units numpy",
+    "cutting": "buffers radiometry tiling numpy",
+    "encoding": "buffers conversion_kernels cutting palette quantiles radiometry schema settings units numpy",
     "progress": "tqdm",
     "pending": "errors filelock",
     "plain_arrays": "numpy",
     "unpickle": "errors plain_arrays numpy",
     "plain_data": "errors plain_arrays unpickle numpy",
-    "settings": "compression errors radiometry schema sources.naming tiling units",
+    "settings": "compression cores errors radiometry schema sources.naming tiling units",
     "sources": "",
     "sources.scene": "schema numpy",
     "sources.naming": "",
@@ -45,10 +48,10 @@ MAY_IMPORT: dict[str, str] = {
     "sources.products": "errors schema sources.annotation sources.naming sources.scene",
     "sources.archives": "errors sources.products",
     "sources.rasters": (
-        "errors radiometry sources.archives sources.checksums sources.naming sources.products "
-        "sources.scene numpy rasterio"
+        "buffers errors radiometry sources.archives sources.checksums sources.naming sources.products "
+        "sources.scene workers numpy rasterio"
     ),
-    "sources.shards": "errors schema sources.checksums sources.naming sources.products sources.scene numpy",
+    "sources.shards": "buffers errors schema sources.checksums sources.naming sources.products sources.scene numpy",
     "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
     "sources.namesakes": "errors sources.scene",
     "sources.walk": "errors sources.archives sources.products sources.shard_set",
@@ -71,17 +74,23 @@ MAY_IMPORT: dict[str, str] = {
         "sources.bounds_file sources.scene"
     ),
     "raster_job": (
-        "bands cutting encoding errors job palette progress quantiles radiometry raster_units "
-        "schema settings sources.scene survey units numpy"
+        "bands cutting encoding errors job palette pixel_cache progress quantiles radiometry raster_units "
+        "schema settings sources.scene survey units workers numpy"
     ),
     "shard_job": (
-        "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene numpy"
+        "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene "
+        "sources.shards numpy"
     ),
-    "writer": ("compression cutting digest encoding errors schema sources.scene version h5py hdf5plugin numpy"),
+    "pixel_cache": "sources.scene numpy",
+    "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
+    "writer": (
+        "compression cutting digest encoding errors packing schema sources.scene version workers h5py hdf5plugin numpy"
+    ),
     "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
     "conversion": (
-        "errors file_maker job pending progress raster_job settings shard_job sources.discovery sources.naming summary"
+        "errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
+        "sources.naming summary"
     ),
     "contents": "errors schema h5py hdf5plugin numpy",
     "compiled": "numba",
@@ -91,8 +100,10 @@ MAY_IMPORT: dict[str, str] = {
     "chunks": "chunk_table compression errors schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
+    "cores": "",
     "decode_threads": "",
-    "reader": "bulk_reads chunk_table chunks contents decode_threads errors lookup schema h5py numpy",
+    "read_ahead": "chunks numpy",
+    "reader": "bulk_reads chunk_table chunks contents decode_threads errors lookup read_ahead schema h5py numpy",
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
@@ -106,12 +117,19 @@ MAY_IMPORT: dict[str, str] = {
     "verification": "contents errors patch_checks progress structure_checks verify_report",
     "info": "contents errors schema h5py numpy",
     "dataset": (
-        "batch_memory batches contents decode_threads decoder errors georeference reader schema selection "
+        "batch_memory batches contents cores decoder errors georeference reader schema selection "
         "shared_batches shared_table symmetry numpy torch"
     ),
+    "device_transfer": "torch",
+    "background": "dataset device_transfer errors torch",
+    "page_cache": "",
+    "bench_report": "",
+    "machine_limits": "bench_report page_cache reader symmetry numpy torch",
+    "throughput": ("background bench_report cores dataset errors machine_limits page_cache reader numpy torch"),
     "demo": "conversion dataset errors sources.simulator verification torch",
     "cli": "errors version click",
     "commands": "",
+    "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
     "commands.info": "info click",

@@ -8,7 +8,9 @@ import os
 import pickle
 import threading
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import h5py
 import hdf5plugin
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from sar_h5 import SARH5Dataset, convert
 from sar_h5.errors import CorruptPatchError, FormatError, PatchIndexError, SettingError, SourceError
@@ -231,6 +233,106 @@ def test_a_file_replaced_by_another_kind_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "b-h5" / "vv.h5").replace(tmp_path / "a-h5" / "vv.h5")
     with pytest.raises(FormatError, match="replaced"):
         dataset[0]
+
+
+def test_a_spawned_or_copied_dataset_keeps_what_it_was_made_with(file: Path, expected: np.ndarray) -> None:
+    dataset = SARH5Dataset(file, indices=[5, 2], augment=True, seed=9, threads=2)
+    dataset.set_epoch(4)
+    for copied in (deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):
+        assert len(copied) == 2
+        assert copied.index["patch"].tolist() == [5, 2]
+        wanted = apply_symmetry(expected[5], draw_symmetry(9, 4, 5))
+        np.testing.assert_array_equal(copied[0][0].numpy(), wanted)
+        copied.set_epoch(5)
+        np.testing.assert_array_equal(dataset[0][0].numpy(), wanted)  # each has an epoch of its own
+
+
+# --- whole batches ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        [3, 1, -1],
+        (3, 1, -1),
+        np.array([3, 1, -1]),
+        np.array([3, 1, 19], dtype=np.uint8),
+        range(3, 10, 2),
+        [np.int32(3), torch.tensor(1)],
+        torch.tensor([3, 1, 19]),
+        [True, False],
+    ],
+    ids=repr,
+)
+def test_a_batch_takes_any_integers(file: Path, expected: np.ndarray, indices: Any) -> None:
+    dataset = SARH5Dataset(file, indices=range(20))
+    wanted = [expected[:20][int(index)] for index in indices]
+    assert [sample[0].tolist() for sample in dataset.__getitems__(indices)] == [patch.tolist() for patch in wanted]
+    backwards = SARH5Dataset(file, indices=range(19, -1, -1))
+    wanted = [expected[:20][::-1][int(index)] for index in indices]
+    assert [sample[0].tolist() for sample in backwards.__getitems__(indices)] == [patch.tolist() for patch in wanted]
+
+
+def test_a_batch_refuses_what_a_sample_refuses(file: Path) -> None:
+    dataset = SARH5Dataset(file, indices=range(20))
+    assert len(dataset.__getitems__([])) == 0
+    for beyond in (20, -21, 10**12, 2**64):
+        with pytest.raises(PatchIndexError, match=f"patch index {beyond} is out of range for 20 patches"):
+            dataset.__getitems__([0, beyond, 1])
+    for wrong in ([0, 1.0], [[0, 1], [2, 3]], [None], ["a"]):
+        with pytest.raises(TypeError):
+            dataset.__getitems__(wrong)  # type: ignore[arg-type]
+
+
+def test_numbers_that_a_batch_was_asked_for_with_are_left_alone(file: Path) -> None:
+    indices = np.array([4, 2])
+    batch = default_collate(SARH5Dataset(file, sample="dict").__getitems__(indices))
+    indices[:] = 0
+    assert batch["index"].tolist() == [4, 2]
+    batch["index"].zero_()
+    assert indices.tolist() == [0, 0]
+
+
+def test_batches_that_are_held_stay_as_they_are(file: Path, expected: np.ndarray) -> None:
+    dataset = SARH5Dataset(file, threads=2)
+    held = list(DataLoader(dataset, batch_size=3))
+    rows = [batch[0].numpy() for batch in DataLoader(dataset, batch_size=3)]
+    np.testing.assert_array_equal(torch.cat(held)[:, 0].numpy(), expected)
+    np.testing.assert_array_equal(np.stack(rows)[:, 0], expected[::3])
+    places = {batch.data_ptr() for _ in range(3) for batch in DataLoader(dataset, batch_size=3)}
+    assert len(places) <= 9  # the last ones that came back, used again and again
+
+
+class Halved(SARH5Dataset):
+    """Makes its samples in a way of its own, as users do."""
+
+    def __getitem__(self, index: int) -> Any:
+        return super().__getitem__(index) / 2, int(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_subclass_that_makes_samples_of_its_own_is_asked_for_them(
+    file: Path, expected: np.ndarray, workers: int
+) -> None:
+    loader = DataLoader(Halved(file, indices=range(10)), 4, num_workers=workers)
+    batches = list(loader)
+    np.testing.assert_array_equal(torch.cat([batch for batch, _ in batches])[:, 0].numpy(), expected[:10] / 2)
+    assert torch.cat([numbers for _, numbers in batches]).tolist() == list(range(10))
+
+
+def test_a_transform_of_a_batch_gets_plain_samples(file: Path) -> None:
+    kinds = SARH5Dataset(file, transform=type).__getitems__([0, 1])
+    assert list(kinds) == [torch.Tensor] * 2
+    (sample,) = SARH5Dataset(file, transform=lambda sample: sample, sample="dict").__getitems__([0])
+    assert type(sample) is dict
+    assert {type(value) for value in sample.values()} == {torch.Tensor}
+    assert type(SARH5Dataset(file)[0]) is torch.Tensor
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_fewer_threads_than_one_are_refused(file: Path, threads: int) -> None:
+    with pytest.raises(SettingError, match=f"at least 1 thread; found threads={threads}"):
+        SARH5Dataset(file, threads=threads)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to count open files")
@@ -453,3 +555,18 @@ def test_a_code_beyond_the_table_names_file_and_number(file: Path, tmp_path: Pat
         handle["patches"][1] = np.iinfo(handle["patches"].dtype).max
     with pytest.raises(CorruptPatchError, match="patch 1 cannot be read: a code lies outside the table"):
         SARH5Dataset(copy)[1]
+    for workers in (0, 1):
+        with pytest.raises(CorruptPatchError, match="patch 1 cannot be read: a code lies outside the table"):
+            read_all(SARH5Dataset(copy, threads=2), workers=workers)
+    assert SARH5Dataset(copy, output="codes")[1]["codes"].numpy().min() > 300  # as stored; the decoder refuses it
+
+
+def test_a_file_cut_short_is_the_same_error_in_any_worker(file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "vv.h5"
+    copy.write_bytes(file.read_bytes())
+    dataset = SARH5Dataset(copy)
+    dataset[0]
+    os.truncate(copy, 4096)
+    for workers in (0, 1):
+        with pytest.raises(CorruptPatchError, match=r"patch \d+ cannot be read: the file ends \d+ bytes early"):
+            read_all(dataset, workers=workers)

@@ -9,6 +9,8 @@ import pytest
 import sar_h5
 
 PUBLIC = [
+    "BackgroundLoader",
+    "PatchDecoder",
     "SARH5Dataset",
     "SarH5Error",
     "__version__",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.georeference import PIXELS, Transform, patch_bounds, patch_transform
+from sar_h5.georeference import PIXELS, Transform, locate_patches, patch_bounds, patch_transform
 
 UTM: Transform = (10.0, 0.0, 399_960.0, 0.0, -10.0, 4_200_000.0)
 NOWHERE = (math.nan,) * 6
@@ -69,3 +69,37 @@ def test_rows_of_a_file_give_plain_floats() -> None:
     assert transform == patch_transform(UTM, 2, 5)
     assert patch_transform(stored, 0, 0) == UTM
     assert all(isinstance(value, float) for value in patch_transform(stored, 0, 0))
+
+
+INDEX = {
+    "scene": np.array([0, 1, 0, 2, 1], dtype="<i4"),
+    "row": np.array([0, 4, 128, 8, -1], dtype="<i4"),
+    "col": np.array([0, 6, 64, 9, -1], dtype="<i4"),
+}
+SCENES = {"transform": np.array([UTM, NOWHERE, (0, 2, 5, 3, 0, 7)])}
+
+
+def test_many_patches_are_located_as_each_of_them() -> None:
+    patches = np.array([4, 2, 2, 0, 1, 3])
+    places = locate_patches(patches, INDEX, SCENES, 3, 4)
+    assert {name: (values.dtype.str, values.shape) for name, values in places.items()} == {
+        "bounds": ("<f8", (6, 4)),
+        "transform": ("<f8", (6, 6)),
+        **dict.fromkeys(("index", "scene", "row", "col"), ("<i8", (6,))),
+    }
+    assert places["index"].tolist() == patches.tolist()
+    for name in ("scene", "row", "col"):
+        assert places[name].tolist() == INDEX[name][patches].tolist()
+    for number, patch in enumerate(patches):
+        scene = SCENES["transform"][INDEX["scene"][patch]]
+        transform = patch_transform(scene, INDEX["row"][patch], INDEX["col"][patch])
+        np.testing.assert_array_equal(places["transform"][number], transform)
+        np.testing.assert_array_equal(places["bounds"][number], patch_bounds(transform, 3, 4))
+    assert places["transform"][1].tolist() == [10, 0, 400_600, 0, -10, 4_198_720]
+    assert places["bounds"][1].tolist() == [400_600, 4_198_690, 400_640, 4_198_720]
+    assert np.isnan(places["transform"][0]).all()
+
+
+def test_no_patches_have_no_places_and_the_same_shapes() -> None:
+    places = locate_patches(np.zeros(0, np.int64), INDEX, SCENES, 3, 4)
+    assert (places["bounds"].shape, places["transform"].shape, places["row"].shape) == ((0, 4), (0, 6), (0,))

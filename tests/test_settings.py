@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sar_h5.cores import usable_cores
 from sar_h5.errors import BoundsError, SarH5Error, SettingError
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import CODECS, ConvertSettings
@@ -52,6 +54,9 @@ def test_given_bounds_say_where_they_come_from() -> None:
         {"on_bad_source": "skip"},
         {"polarizations": ("vv", "vh", "hh", "hv")},
         {"percentiles": (0, 100)},
+        {"jobs": 1},
+        {"jobs": 1000},
+        {"cache_nbytes": 0},
     ],
     ids=str,
 )
@@ -85,6 +90,9 @@ def test_every_choice_is_accepted(accepted: dict[str, Any]) -> None:
         ({"vmin": 0.0, "vmax": 1.0, "bounds_file": Path(__file__)}, "vmin and vmax, or a bounds file, not both"),
         ({"bounds_file": Path("missing.json")}, "missing.json: the bounds file is not there"),
         ({"bounds_file": Path(__file__).parent}, "the bounds file is not there"),
+        ({"jobs": 0}, "the number of jobs must be at least 1; found 0"),
+        ({"jobs": -2}, "the number of jobs must be at least 1; found -2"),
+        ({"cache_nbytes": -1}, "the memory for pixels cannot be negative; found -1 bytes"),
     ],
     ids=str,
 )
@@ -108,6 +116,17 @@ def test_what_cannot_be_honoured_is_refused(refused: dict[str, Any], message: st
 def test_bounds_without_a_range_are_refused(refused: dict[str, Any], message: str) -> None:
     with pytest.raises(BoundsError, match=message):
         ConvertSettings(**refused)
+
+
+def test_there_is_a_thread_for_each_core_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 5, 6}, raising=False)
+    assert ConvertSettings().threads == usable_cores() == 3
+    assert ConvertSettings(jobs=7).threads == 7
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert ConvertSettings().threads == 12
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert ConvertSettings().threads == 1
 
 
 def test_an_existing_bounds_file_is_accepted_unread(tmp_path: Path) -> None:

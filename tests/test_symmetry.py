@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.symmetry import SYMMETRIES, apply_symmetry, draw_symmetry
+from sar_h5.symmetry import SYMMETRIES, apply_symmetry, draw_symmetries, draw_symmetry
 
 PATCH = np.arange(9).reshape(3, 3)
 IMAGES = {apply_symmetry(PATCH, number).tobytes(): number for number in range(SYMMETRIES)}
@@ -94,6 +94,26 @@ def test_draws_are_a_pure_function_of_seed_epoch_and_patch(
 def test_integers_of_numpy_draw_the_same(seed: int, epoch: int, patch: int) -> None:
     drawn = draw_symmetry(np.int64(seed), np.int32(epoch), np.uint64(patch))  # type: ignore[arg-type]
     assert drawn == draw_symmetry(seed, epoch, patch)
+
+
+@given(
+    seed=st.integers() | st.integers(-(2**200), 2**200),
+    epoch=st.integers() | st.integers(-(2**70), 2**70),
+    patches=st.lists(st.integers(-(2**63), 2**63 - 1)),
+)
+def test_many_draws_at_once_are_those_one_by_one(seed: int, epoch: int, patches: list[int]) -> None:
+    drawn = draw_symmetries(seed, epoch, np.array(patches, dtype=np.int64))
+    assert drawn.dtype == np.uint8
+    assert drawn.tolist() == [draw_symmetry(seed, epoch, patch) for patch in patches]
+
+
+def test_many_draws_leave_the_numbers_as_they_are_and_warn_of_nothing() -> None:
+    patches = np.arange(720_953, dtype=np.int64)[::-3]
+    with np.errstate(all="raise"):
+        drawn = draw_symmetries(7, 3, patches)
+    assert (patches[0], patches[-1]) == (720_952, 720_952 % 3)
+    assert drawn[:50].tolist() == [draw_symmetry(7, 3, int(patch)) for patch in patches[:50]]
+    assert chi_square(np.bincount(drawn, minlength=8)) < RARE_OF_8
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 42, -1, -(2**63), 2**63, 2**64 - 1, 10**30])
