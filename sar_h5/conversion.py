@@ -13,15 +13,19 @@ from sar_h5.errors import BadSource, BadSourceError, OutputError
 from sar_h5.file_maker import FileMaker
 from sar_h5.job import Job, check_disk
 from sar_h5.pending import PendingFile
+from sar_h5.pixel_cache import PixelCache
 from sar_h5.progress import Progress
 from sar_h5.raster_job import RasterJob
-from sar_h5.settings import BadSourcePolicy, ConvertSettings, ValidMeasure
+from sar_h5.settings import DEFAULT_CACHE_NBYTES, BadSourcePolicy, ConvertSettings, ValidMeasure
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.naming import find_polarization
 from sar_h5.summary import ConversionSummary
 
 Source = str | Path
+
+_WITHOUT_EFFECT = ("jobs", "cache_nbytes")
+"""Settings that change how fast a file is made, and nothing in it."""
 
 
 def convert(
@@ -45,6 +49,8 @@ def convert(
     layout: str = "patches",
     overwrite: bool = False,
     on_bad_source: BadSourcePolicy = "fail",
+    jobs: int | None = None,
+    cache_nbytes: int = DEFAULT_CACHE_NBYTES,
     progress: bool | None = None,
 ) -> ConversionSummary:
     """Convert Sentinel-1 products, GeoTIFFs or ``.npy`` shards into one HDF5 file per polarization.
@@ -76,6 +82,9 @@ def convert(
         layout: "patches".
         overwrite: whether existing files may be replaced.
         on_bad_source: "fail" names every broken source and writes nothing; "skip" goes on without them.
+        jobs: number of threads; None for as many as this process may use cores. It changes no file.
+        cache_nbytes: how many bytes of pixels of rasters stay in memory between the pass for the bounds and the one
+            that cuts; 0 reads all of them twice.
         progress: whether to show progress on standard error; None shows it on a terminal only.
 
     Returns:
@@ -106,6 +115,8 @@ def convert(
         layout=layout,
         overwrite=overwrite,
         on_bad_source=on_bad_source,
+        jobs=jobs,
+        cache_nbytes=cache_nbytes,
     )
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     return run_conversion(given, Path(out), settings, progress=progress)
@@ -157,9 +168,10 @@ def _concerning(broken: Sequence[BadSource], polarization: str) -> list[BadSourc
 
 def _make_jobs(inventory: Inventory, settings: ConvertSettings) -> list[Job[Any]]:
     jobs: list[Job[Any]] = []
+    cache = PixelCache(settings.cache_nbytes)
     for polarization in inventory.polarizations:
         if inventory.rasters.get(polarization):
-            jobs.append(RasterJob(polarization, inventory.rasters[polarization], settings))
+            jobs.append(RasterJob(polarization, inventory.rasters[polarization], settings, cache))
         elif inventory.shards.get(polarization):
             bounds = inventory.bounds.get(polarization)
             jobs.append(ShardJob(polarization, inventory.shards[polarization], bounds, inventory.stride, settings))
@@ -187,7 +199,7 @@ def _describe_command(sources: Sequence[Source], settings: ConvertSettings) -> s
     changed = [
         f"{field.name}={getattr(settings, field.name)}"
         for field in dataclasses.fields(settings)
-        if getattr(settings, field.name) != field.default
+        if field.name not in _WITHOUT_EFFECT and getattr(settings, field.name) != field.default
     ]
     options = f" with {', '.join(changed)}" if changed else ""
     return f"convert {' '.join(str(source) for source in sources)}{options}"

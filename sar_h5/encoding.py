@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.buffers import BufferPool
+from sar_h5.conversion_kernels import count_between, encode_dn
 from sar_h5.cutting import Band, Stored
 from sar_h5.palette import INVALID_CODE, Codes, Palette, PaletteEncoder, dn_palette
-from sar_h5.radiometry import Bounds, Floats, Mask, is_inside, scale_all_dn, scale_db
+from sar_h5.quantiles import Counts
+from sar_h5.radiometry import (
+    DN_COUNT,
+    INSIDE_HIGH,
+    INSIDE_LOW,
+    Bounds,
+    Floats,
+    Mask,
+    is_inside,
+    scale_all_dn,
+    scale_db,
+)
 from sar_h5.schema import Encoding
 from sar_h5.settings import ValidMeasure
 from sar_h5.units import Units, pixels_to_db
@@ -67,19 +81,48 @@ class DnEncoder:
         else:
             self._table = values
             self.storage = float_storage()
-        self._counted = is_inside(values) if measure == "range" else np.arange(len(values)) > 0
+        # Values rise with the digital number, so those that count are neighbours.
+        counted = np.flatnonzero(is_inside(values) if measure == "range" else np.arange(len(values)) > 0)
+        self._first, self._last = (int(counted[0]), int(counted[-1])) if len(counted) else (1, 0)
+        self._buffers = BufferPool()
 
-    def encode(self, pixels: npt.NDArray[np.uint16], nodata: float | None) -> Band:
-        """Encode digital numbers (h, W); pixels of the declared ``nodata`` value become invalid (DN 0)."""
-        dn = mask_dn(pixels, nodata)
-        return Band(np.take(self._table, dn), np.take(self._counted, dn))
+    def encode(self, pixels: npt.NDArray[np.uint16], nodata: float | None, counts: Counts | None = None) -> Band:
+        """Encode digital numbers.
+
+        Args:
+            pixels: uint16 (h, W).
+            nodata: declared value of pixels without data, which become invalid (DN 0), or None.
+            counts: uint64 (65536,), to add the valid digital numbers to, or None.
+
+        Returns:
+            The band, in memory that is used again once it is dropped.
+        """
+        stored = self._buffers.take(pixels.shape, self._table.dtype)
+        counted: Mask = self._buffers.take(pixels.shape, np.bool_).view(np.bool_)
+        encode_dn(
+            np.ascontiguousarray(pixels).reshape(-1),
+            nodata_dn(nodata),
+            self._table,
+            self._first,
+            self._last,
+            stored.reshape(-1),
+            counted.reshape(-1),
+            counts,
+        )
+        if counts is not None:
+            counts[INVALID_CODE] = 0
+        return Band(stored, counted)
+
+
+def nodata_dn(nodata: float | None) -> int:
+    """Return the digital number that means no data beside 0, or 0 where there is none."""
+    return int(nodata) if nodata is not None and 0 < nodata < DN_COUNT and nodata == int(nodata) else 0
 
 
 def mask_dn(pixels: npt.NDArray[np.uint16], nodata: float | None) -> npt.NDArray[np.uint16]:
     """Return digital numbers with the declared ``nodata`` value turned to 0, which means no data everywhere else."""
-    if nodata is None or nodata == 0 or not 0 < nodata < np.inf:
-        return pixels
-    return np.where(pixels == nodata, np.uint16(0), pixels)
+    missing = nodata_dn(nodata)
+    return np.where(pixels == missing, np.uint16(0), pixels) if missing else pixels
 
 
 class FloatEncoder:
@@ -111,7 +154,7 @@ class FloatEncoder:
 
 
 class ShardEncoder:
-    """Encodes values in [0, 1] that were scaled before.
+    """Encodes values in [0, 1] that were scaled before; threads may share one.
 
     Args:
         storage: as values, or by a palette.
@@ -120,20 +163,28 @@ class ShardEncoder:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._palette = None if storage.lut is None else PaletteEncoder(Palette(storage.lut))
+        self._buffers = BufferPool()
 
     def encode(self, values: Floats, measure: ValidMeasure) -> tuple[Stored, npt.NDArray[np.float64]]:
         """Encode patches.
 
         Args:
-            values: float32 (n, P, P) in [0, 1].
+            values: float32 (n, P, P), C-contiguous. By a palette they may be anything; else they must be in [0, 1].
             measure: "range", or "pixels", where 0 counts as no data: scaled values do not tell it apart from clipped.
 
         Returns:
-            What to store, (n, P, P), and the valid fraction of each patch, (n,).
+            What to store, (n, P, P), in memory that is used again once it is dropped, and the valid fraction of each
+            patch, (n,).
 
         Raises:
             NotInPaletteError: where a value is not in the palette.
         """
-        counted = is_inside(values) if measure == "range" else values > 0
-        stored: Stored = values if self._palette is None else self._palette.encode(values)
-        return stored, counted.mean(axis=(1, 2))
+        thresholds = (INSIDE_LOW, INSIDE_HIGH) if measure == "range" else (np.float32(0), np.float32(np.inf))
+        flat = values.reshape(len(values), math.prod(values.shape[1:]))
+        stored: Stored = values
+        if self._palette is None:
+            counted = np.array([count_between(patch, *thresholds) for patch in flat], dtype=np.int64)
+        else:
+            stored = self._buffers.take(values.shape, self.storage.dtype)
+            counted = self._palette.encode_into(flat, stored.reshape(flat.shape), thresholds)
+        return stored, counted / flat.shape[1]

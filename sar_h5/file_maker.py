@@ -124,7 +124,9 @@ class FileMaker:
         self._dropped = self._scenes = 0
         self._notes, self._paths = [], {}
         self._start_bar()
-        with FileWriter(self.output.partial, self._file_settings(), plan.storage, plan.codec) as writer:
+        with FileWriter(
+            self.output.partial, self._file_settings(), plan.storage, plan.codec, self._settings.threads
+        ) as writer:
             self._write_scenes(writer)
             self._patches = writer.patch_count
             if not self.job.scenes or (self.job.broken and self._settings.on_bad_source == "fail"):
@@ -151,9 +153,13 @@ class FileMaker:
     def _write_scene(self, writer: FileWriter, scene: Any) -> None:
         before = writer.patch_count
         writer.start_scene(scene.info)
+        shown = before
         for batch in self.job.cut(scene, self._progress):
             writer.append(batch)
-            self._progress.advance(0, len(batch.patches))
+            self._progress.advance(0, writer.patch_count - shown)
+            shown = writer.patch_count
+        writer.flush()
+        self._progress.advance(0, writer.patch_count - shown)
         dropped = self.job.positions(scene) - (writer.patch_count - before)
         identity = scene.identify()
         twin = self._paths.setdefault(identity, scene.info.path)

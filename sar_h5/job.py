@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sar_h5.compression import Codec, choose_codec
-from sar_h5.cutting import PatchBatch, Stored
+from sar_h5.cutting import BatchToMake, Stored
 from sar_h5.encoding import Storage
 from sar_h5.errors import BadSource, OutputError, SettingError
 from sar_h5.palette import MAX_LEVELS
@@ -102,8 +102,8 @@ class Job(Protocol[SceneT]):
     def positions(self, scene: SceneT) -> int:
         """Return how many patches a scene holds before any is dropped."""
 
-    def cut(self, scene: SceneT, progress: Progress) -> Iterator[PatchBatch]:
-        """Yield the patches of a scene to keep; raise SourceError where it turns out broken."""
+    def cut(self, scene: SceneT, progress: Progress) -> Iterator[BatchToMake]:
+        """Yield the patches of a scene to keep; it, or making them, raises SourceError where it turns out broken."""
 
     def check(self, scene: SceneT, progress: Progress) -> None:
         """Read a scene for nothing but to raise SourceError where it is broken; needs no plan."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.conversion_kernels import CELLS, collect_distinct, encode_patches
 from sar_h5.radiometry import DN_COUNT, Bounds, Floats, scale_all_dn, to_db
 
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
-Bits = npt.NDArray[np.uint32]
 
 MAX_LEVELS = 1 << 16
 """The most distinct values that codes of two bytes tell apart."""
@@ -20,9 +20,9 @@ MAX_LEVELS = 1 << 16
 INVALID_CODE = 0
 """The code of pixels without data in files made from rasters; its value is 0.0."""
 
-_CELLS = 1 << 16
-_MOST_STEPS = 4
 _SIGN_BIT = np.uint32(1 << 31)
+_NO_VALUE = np.uint32(0xFFFFFFFF)
+_ANYTHING = (np.float32(-np.inf), np.float32(np.inf))
 
 
 def code_dtype(levels: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
@@ -114,9 +114,8 @@ def predict_palettes(bounds: Bounds) -> list[Palette]:
 class PaletteEncoder:
     """Turns float32 values into codes of a palette, or says that one does not fit.
 
-    A table over 65,536 equal cells of [0, 1] gives the lowest code whose value lies in the value's cell; where a cell
-    holds several levels a few comparisons settle it, and where it holds many a binary search does. Every result is
-    compared with the value, bit for bit.
+    A table over 65,536 equal cells of [0, 1] gives the lowest code whose value lies in the value's cell; a binary
+    search settles what that is not. Every result is compared with the value, bit for bit.
 
     Args:
         palette: the palette; values are matched against its levels, never against the invalid code.
@@ -124,10 +123,12 @@ class PaletteEncoder:
 
     def __init__(self, palette: Palette) -> None:
         self.palette = palette
-        self._levels = palette.lut[palette.first_level :]
-        cells = (self._levels * np.float32(_CELLS - 1)).astype(np.uint32)
-        self._first = np.searchsorted(cells, np.arange(_CELLS)).clip(max=len(self._levels) - 1).astype(np.uint16)
-        self._steps = int(np.bincount(cells).max()) - 1
+        levels = palette.lut[palette.first_level :]
+        self._levels = np.ascontiguousarray(levels).view(np.uint32)
+        cells = (levels * np.float32(CELLS - 1)).astype(np.uint32)
+        lowest = np.searchsorted(cells, np.arange(CELLS)).clip(max=len(levels) - 1)
+        codes = (lowest + palette.first_level).astype(np.uint64)
+        self._cells = codes << np.uint64(32) | self._levels[lowest].astype(np.uint64)
 
     def encode(self, values: Floats) -> Codes:
         """Return the codes of ``values``.
@@ -141,25 +142,31 @@ class PaletteEncoder:
         Raises:
             NotInPaletteError: where a value is not one of the palette's, compared by bit pattern.
         """
-        positions = self._search(values) if self._steps > _MOST_STEPS else self._look_up(values)
-        found = np.take(self._levels, positions)
-        if not np.array_equal(found.view(np.uint32), np.ascontiguousarray(values).view(np.uint32)):
+        codes = np.empty(values.shape, dtype=self.palette.dtype)
+        self.encode_into(np.ascontiguousarray(values).reshape(1, -1), codes.reshape(1, -1), _ANYTHING)
+        return codes
+
+    def encode_into(
+        self, values: Floats, codes: npt.NDArray[Any], thresholds: tuple[np.float32, np.float32]
+    ) -> npt.NDArray[np.int64]:
+        """Fill ``codes`` with those of ``values``, and count values in the same pass.
+
+        Args:
+            values: float32 (n, pixels), C-contiguous; others than the palette's are refused, whatever they are.
+            codes: (n, pixels) of the palette's dtype, C-contiguous.
+            thresholds: what a value must be greater and less than to be counted.
+
+        Returns:
+            int64 (n,), how many values were counted in each row.
+
+        Raises:
+            NotInPaletteError: where a value is not one of the palette's, compared by bit pattern.
+        """
+        counted = np.empty(len(values), dtype=np.int64)
+        bits = values.view(np.uint32)
+        if not encode_patches(values, bits, self._cells, self._levels, *thresholds, codes, counted):
             raise NotInPaletteError
-        return as_codes(positions + np.uint16(self.palette.first_level), self.palette)
-
-    def _look_up(self, values: Floats) -> npt.NDArray[np.uint16]:
-        positions = np.take(self._first, (values * np.float32(_CELLS - 1)).astype(np.uint32))
-        for _ in range(self._steps):
-            below = np.take(self._levels, positions) < values
-            if not below.any():
-                break
-            positions += below
-            # A value above every level stays at the last one, which the comparison in encode then refuses.
-            np.minimum(positions, len(self._levels) - 1, out=positions)
-        return positions
-
-    def _search(self, values: Floats) -> npt.NDArray[np.uint16]:
-        return np.searchsorted(self._levels, values).clip(max=len(self._levels) - 1).astype(np.uint16)
+        return counted
 
 
 def find_levels(batches: Iterable[Floats], most: int = MAX_LEVELS) -> Floats | None:
@@ -173,10 +180,11 @@ def find_levels(batches: Iterable[Floats], most: int = MAX_LEVELS) -> Floats | N
         float32 (K,), strictly rising, K <= ``most``; or None where there are more, or where a negative zero occurs
         (equal to zero as a number, so that no table could tell the two apart by order).
     """
-    known: Bits = np.empty(0, dtype=np.uint32)
+    table = np.full(1 << (2 * most).bit_length(), _NO_VALUE, dtype=np.uint32)
+    known = 0
     for batch in batches:
-        bits = np.ascontiguousarray(batch).view(np.uint32)
-        known = np.union1d(known, bits)
-        if len(known) > most or (known[-1:] & _SIGN_BIT).any():
+        known = collect_distinct(np.ascontiguousarray(batch).reshape(-1).view(np.uint32), table, known, most)
+        if known < 0:
             return None
-    return known.view(np.float32)
+    found = np.sort(table[table != _NO_VALUE])
+    return None if (found[-1:] & _SIGN_BIT).any() else found.view(np.float32)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.conversion_kernels import add_lower_halves, add_numbers, add_upper_halves
 from sar_h5.radiometry import DN_COUNT
 
 Counts = npt.NDArray[np.uint64]
@@ -28,9 +29,15 @@ def count_dn(dn: npt.NDArray[np.uint16]) -> Counts:
     Returns:
         uint64 of shape (65536,).
     """
-    counts = np.bincount(dn.ravel(), minlength=DN_COUNT).astype(np.uint64)
-    counts[0] = 0
+    counts = np.zeros(DN_COUNT, dtype=np.uint64)
+    add_dn(counts, dn)
     return counts
+
+
+def add_dn(counts: Counts, dn: npt.NDArray[np.uint16]) -> None:
+    """Add the valid digital numbers of an array to ``counts``, as :func:`count_dn` counts them."""
+    add_numbers(np.ascontiguousarray(dn).reshape(-1), counts)
+    counts[0] = 0
 
 
 def interpolated_ranks(total: int, percentiles: Sequence[float]) -> list[tuple[int, int, float]]:
@@ -71,13 +78,6 @@ def _interpolate(low: float, high: float, weight: float) -> float:
     return low + difference * weight if weight < 0.5 else high - difference * (1 - weight)
 
 
-def ordered_keys(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    """Map float32 to uint32 so that the integers order as the numbers do (negative ones included, NaN excluded)."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    sign = np.uint32(0x80000000)
-    return np.where(bits & sign, ~bits, bits | sign)
-
-
 def _value_of_key(key: int) -> float:
     bits = key ^ 0x80000000 if key & 0x80000000 else ~key & 0xFFFFFFFF
     return float(np.uint32(bits).view(np.float32))
@@ -85,8 +85,13 @@ def _value_of_key(key: int) -> float:
 
 def count_coarse(values: npt.NDArray[np.float32]) -> Counts:
     """Count float32 values without NaN by the upper half of their ordered bit patterns; uint64 (65536,)."""
-    upper = (ordered_keys(values) >> np.uint32(16)).astype(np.uint16)
-    return np.bincount(upper.ravel(), minlength=BINS).astype(np.uint64)
+    counts = np.zeros(BINS, dtype=np.uint64)
+    add_upper_halves(_flat_bits(values), counts)
+    return counts
+
+
+def _flat_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    return np.ascontiguousarray(values, dtype=np.float32).reshape(-1).view(np.uint32)
 
 
 class FloatPercentiles:
@@ -105,15 +110,13 @@ class FloatPercentiles:
         self._coarse = coarse
         self._ranks = interpolated_ranks(int(coarse.sum()), percentiles)
         wanted = {self._bin_of(rank) for lower, higher, _ in self._ranks for rank in (lower, higher)}
-        self._fine = {number: np.zeros(BINS, dtype=np.uint64) for number in sorted(wanted)}
+        self._rows = np.full(BINS, -1, dtype=np.int32)
+        self._rows[sorted(wanted)] = np.arange(len(wanted))
+        self._fine = np.zeros((len(wanted), BINS), dtype=np.uint64)
 
     def count_fine(self, values: npt.NDArray[np.float32]) -> None:
         """Count values in the second pass; NaN must have been removed."""
-        keys = ordered_keys(values)
-        upper = keys >> np.uint32(16)
-        for number, counts in self._fine.items():
-            lower = (keys[upper == number] & np.uint32(0xFFFF)).astype(np.uint16)
-            counts += np.bincount(lower, minlength=BINS).astype(np.uint64)
+        add_lower_halves(_flat_bits(values), self._rows, self._fine)
 
     def values(self) -> list[float]:
         """Return one float for each percentile."""
@@ -127,5 +130,5 @@ class FloatPercentiles:
     def _value_at(self, rank: int) -> float:
         number = self._bin_of(rank)
         before = int(self._coarse[:number].sum())
-        lower = int(np.searchsorted(np.cumsum(self._fine[number]), rank - before, side="right"))
+        lower = int(np.searchsorted(np.cumsum(self._fine[self._rows[number]]), rank - before, side="right"))
         return _value_of_key(number << 16 | lower)

@@ -6,15 +6,17 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from sar_h5.bands import raster_nbytes, read_bands
-from sar_h5.cutting import Band, PatchBatch, Stored, cut_bands
-from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, mask_dn, palette_storage
+from sar_h5.cutting import Band, BatchToMake, Stored, cut_bands
+from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import SettingError, SourceError
 from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
 from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
+from sar_h5.pixel_cache import CachedScene, PixelCache
 from sar_h5.progress import Progress
-from sar_h5.quantiles import Counts, count_dn
+from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
 from sar_h5.raster_units import resolve_units
 from sar_h5.schema import Encoding
@@ -30,6 +32,10 @@ from sar_h5.survey import (
     survey_scenes,
 )
 from sar_h5.units import Units
+from sar_h5.workers import in_order
+
+ENCODED_AHEAD_NBYTES = 16 << 20
+"""How many bytes of float pixels are encoded at once; the arithmetic takes a few times as much."""
 
 QUANTITIES = {
     Units.DN: ("digital number of the detected amplitude", "1"),
@@ -45,12 +51,15 @@ class RasterJob:
         polarization: theirs.
         scenes: the rasters, in the order of the file.
         settings: the user's.
+        cache: memory for pixels that are needed twice.
     """
 
-    def __init__(self, polarization: str, scenes: Sequence[RasterScene], settings: ConvertSettings) -> None:
+    def __init__(
+        self, polarization: str, scenes: Sequence[RasterScene], settings: ConvertSettings, cache: PixelCache
+    ) -> None:
         sorted_scenes = sort_by_use(scenes, settings.grid)
         self.polarization = polarization
-        self.scenes = sorted_scenes.scenes
+        self.scenes = [CachedScene(scene, cache, settings.threads) for scene in sorted_scenes.scenes]
         self.broken = sorted_scenes.broken
         self.patch_size, self.stride = settings.grid.patch_size, settings.grid.stride
         self.min_valid = settings.raster_min_valid
@@ -105,11 +114,11 @@ class RasterJob:
         """Plan again; never called for rasters, whose codes are derived from all their pixels."""
         return self.plan(progress)
 
-    def positions(self, scene: RasterScene) -> int:
+    def positions(self, scene: CachedScene) -> int:
         """Return how many positions of the grid lie in a scene."""
         return self._settings.grid.count(scene.info.height, scene.info.width)
 
-    def cut(self, scene: RasterScene, progress: Progress) -> Iterator[PatchBatch]:
+    def cut(self, scene: CachedScene, progress: Progress) -> Iterator[BatchToMake]:
         """Yield the patches of a scene that pass the filter.
 
         Raises:
@@ -120,7 +129,7 @@ class RasterJob:
         except NotInPaletteError:
             raise SourceError("its pixels have changed while it was read") from None
 
-    def check(self, scene: RasterScene, progress: Progress) -> None:
+    def check(self, scene: CachedScene, progress: Progress) -> None:
         """Read a scene, unless the survey has done so.
 
         Raises:
@@ -135,8 +144,8 @@ class RasterJob:
                 pass
 
     def _cut_with(
-        self, encoder: DnEncoder | FloatEncoder, scene: RasterScene, progress: Progress
-    ) -> Iterator[PatchBatch]:
+        self, encoder: DnEncoder | FloatEncoder, scene: CachedScene, progress: Progress
+    ) -> Iterator[BatchToMake]:
         counts: Counts | None = None
         if self._counts is None and self._pixel_units == Units.DN:
             counts = np.zeros(1 << 16, dtype=np.uint64)
@@ -146,17 +155,30 @@ class RasterJob:
             check_counts(counts)
             self._counted_on_the_way += counts
 
-    @staticmethod
     def _encoded_bands(
-        encoder: DnEncoder | FloatEncoder, scene: RasterScene, counts: Counts | None, progress: Progress
+        self, encoder: DnEncoder | FloatEncoder, scene: CachedScene, counts: Counts | None, progress: Progress
     ) -> Iterator[Band]:
-        for pixels in read_bands(scene, progress):
-            if counts is not None:
-                counts += count_dn(mask_dn(pixels, scene.nodata))  # type: ignore[arg-type]  # uint16, see _cut_with
-            yield encoder.encode(pixels, scene.nodata)  # type: ignore[arg-type]  # the encoder was made for its dtype
+        pixels = read_bands(scene, progress)
+        if isinstance(encoder, DnEncoder):
+            for dn in pixels:
+                yield encoder.encode(dn, scene.nodata, counts)  # type: ignore[arg-type]  # the encoder was made for it
+        else:
+            yield from self._encoded_floats(encoder, scene, pixels)
+
+    def _encoded_floats(
+        self, encoder: FloatEncoder, scene: CachedScene, pixels: Iterator[npt.NDArray[np.generic]]
+    ) -> Iterator[Band]:
+        return in_order(
+            lambda band: encoder.encode(band, scene.nodata),  # type: ignore[arg-type]  # the encoder was made for it
+            pixels,
+            lambda band: band.nbytes,
+            self._settings.threads,
+            ENCODED_AHEAD_NBYTES,
+        )
 
     def _survey_bounds(self, progress: Progress) -> None:
         self._surveyed = True
+        self._keep_pixels()
         progress.start(f"{self.polarization} bounds", raster_nbytes(self.scenes))
         if self._pixel_units == Units.DN:
             survey = survey_scenes(self.scenes, lambda scene: count_scene_dn(scene, progress), progress)
@@ -175,6 +197,10 @@ class RasterJob:
             progress.start(f"{self.polarization} exact bounds", raster_nbytes(self.scenes))
             self._bounds = float_bounds(survey, self._pixel_units, self._settings.percentiles, progress)
 
+    def _keep_pixels(self) -> None:
+        for scene in self.scenes:
+            scene.will_be_read_again()
+
     def _make_encoder(self, bounds: Bounds, progress: Progress) -> DnEncoder | FloatEncoder:
         measure = self._settings.valid_measure
         if self._pixel_units == Units.DN:
@@ -190,6 +216,7 @@ class RasterJob:
         return FloatEncoder(storage, self._pixel_units, bounds, measure)
 
     def _search_palette(self, plain: FloatEncoder, progress: Progress) -> Storage:
+        self._keep_pixels()
         progress.start(f"{self.polarization} palette", raster_nbytes(self.scenes))
         levels = find_levels(self._all_values(plain, progress), MAX_LEVELS - 1)
         if levels is None or not len(levels):
@@ -201,8 +228,8 @@ class RasterJob:
             progress.scene(number, len(self.scenes))
             # A scene that cannot be read is left for the conversion to name.
             with contextlib.suppress(SourceError):
-                for pixels in read_bands(scene, progress):
-                    yield plain.encode(pixels, scene.nodata).stored  # type: ignore[arg-type, misc]  # floats in, values out
+                for band in self._encoded_floats(plain, scene, read_bands(scene, progress)):
+                    yield band.stored  # type: ignore[misc]  # not by a palette, so values
 
     def _sample(self) -> list[Stored]:
         """Cut a few patches, spread over scenes and rows; what cannot be read is left for the conversion to name."""
@@ -213,7 +240,7 @@ class RasterJob:
                     patches.append(self._best_patch(scene, row))
         return patches
 
-    def _best_patch(self, scene: RasterScene, row: int) -> Stored:
+    def _best_patch(self, scene: CachedScene, row: int) -> Stored:
         """Cut the patch with the most valid pixels of those whose corners lie in one row."""
         grid = self._settings.grid
         pixels = scene.rows(row, row + grid.patch_size)

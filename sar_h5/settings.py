@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sar_h5.compression import COMPRESSORS, PRESETS, Codec
+from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.radiometry import Bounds, check_percentiles
 from sar_h5.schema import ENCODINGS, LAYOUTS
@@ -15,6 +16,7 @@ from sar_h5.tiling import PatchGrid
 from sar_h5.units import Units
 
 DEFAULT_MIN_VALID = 0.9
+DEFAULT_CACHE_NBYTES = 128_000_000
 AUTO = "auto"
 
 ValidMeasure = Literal["range", "pixels"]
@@ -49,6 +51,8 @@ class ConvertSettings:
         layout: "patches".
         overwrite: whether existing results may be replaced.
         on_bad_source: "fail" before anything is written, or "skip" broken sources.
+        jobs: number of threads that compress and hash, at least 1; None for as many as this process may use cores.
+        cache_nbytes: how many bytes of pixels of rasters stay in memory between two passes over them.
 
     Raises:
         SettingError: where a value is not one of these.
@@ -72,6 +76,8 @@ class ConvertSettings:
     layout: str = "patches"
     overwrite: bool = False
     on_bad_source: BadSourcePolicy = "fail"
+    jobs: int | None = None
+    cache_nbytes: int = DEFAULT_CACHE_NBYTES
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -96,6 +102,10 @@ class ConvertSettings:
         PatchGrid(1 if self.patch_size is None else self.patch_size, 1 if self.stride is None else self.stride)
         if self.min_valid is not None and not 0 <= self.min_valid <= 1:
             raise SettingError(f"the least valid fraction must lie in [0, 1]; found {self.min_valid}")
+        if self.jobs is not None and self.jobs < 1:
+            raise SettingError(f"the number of jobs must be at least 1; found {self.jobs}")
+        if self.cache_nbytes < 0:
+            raise SettingError(f"the memory for pixels cannot be negative; found {self.cache_nbytes} bytes")
         check_percentiles(self.percentiles)
         if (self.vmin is None) != (self.vmax is None):
             raise SettingError("vmin and vmax belong together; only one of them was given")
@@ -119,6 +129,11 @@ class ConvertSettings:
             default.patch_size if self.patch_size is None else self.patch_size,
             default.stride if self.stride is None else self.stride,
         )
+
+    @property
+    def threads(self) -> int:
+        """How many threads compress and hash."""
+        return usable_cores() if self.jobs is None else self.jobs
 
     @property
     def raster_min_valid(self) -> float:

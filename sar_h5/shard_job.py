@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from sar_h5.cutting import BATCH_NBYTES, PatchBatch, Stored
+from sar_h5.cutting import BATCH_NBYTES, BatchToMake, PatchBatch, Stored
 from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import BadSource, BoundsError, SettingError, SourceError
 from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
@@ -15,8 +16,54 @@ from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
 from sar_h5.schema import UNKNOWN
-from sar_h5.settings import ConvertSettings
+from sar_h5.settings import ConvertSettings, ValidMeasure
 from sar_h5.sources.scene import ShardScene
+from sar_h5.sources.shards import check_values
+
+
+@dataclass(frozen=True)
+class ShardBatch:
+    """Consecutive patches of a shard as they were read; checked, encoded and filtered when made.
+
+    Attributes:
+        values: float32 (n, P, P).
+        start: the number of the first patch in its shard.
+        encoder: what encodes them.
+        measure: what counts as valid.
+        min_valid: least valid fraction to keep a patch.
+    """
+
+    values: Floats
+    start: int
+    encoder: ShardEncoder
+    measure: ValidMeasure
+    min_valid: float
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the values."""
+        return self.values.nbytes
+
+    def make(self) -> PatchBatch:
+        """Check, encode and filter.
+
+        Raises:
+            SourceError: where a patch holds NaN or a value outside [0, 1].
+            NotInPaletteError: where a value is not in the palette.
+        """
+        if self.encoder.storage.lut is None:
+            check_values(self.values, self.start)
+        try:
+            stored, fraction = self.encoder.encode(self.values, self.measure)
+        except NotInPaletteError:
+            check_values(self.values, self.start)
+            raise
+        kept = fraction >= self.min_valid
+        values = self.values
+        if not kept.all():
+            stored, values, fraction = stored[kept], values[kept], fraction[kept]
+        unknown = np.full(len(fraction), UNKNOWN, dtype=np.int32)
+        return PatchBatch(stored, unknown, unknown, fraction.astype(np.float32), values)
 
 
 class ShardJob:
@@ -88,25 +135,17 @@ class ShardJob:
         """Return how many patches a shard holds."""
         return scene.count
 
-    def cut(self, scene: ShardScene, progress: Progress) -> Iterator[PatchBatch]:
-        """Yield the patches of a shard, all of them unless the user set a least valid fraction.
+    def cut(self, scene: ShardScene, progress: Progress) -> Iterator[BatchToMake]:
+        """Yield the patches of a shard, to be encoded and filtered when made.
 
         Raises:
-            SourceError: where the shard holds NaN or values outside [0, 1], or ends early.
-            NotInPaletteError: where a value is not in the palette.
+            SourceError: where the shard ends early.
         """
-        for values in scene.batches(BATCH_NBYTES):
-            stored, fraction = self._encoder.encode(values, self._settings.valid_measure)
-            kept = fraction >= self.min_valid
-            unknown = np.full(int(kept.sum()), UNKNOWN, dtype=np.int32)
+        start = 0
+        for values in scene.unchecked_batches(BATCH_NBYTES):
+            yield ShardBatch(values, start, self._encoder, self._settings.valid_measure, self.min_valid)
             progress.advance(values.nbytes)
-            if kept.any():
-                yield PatchBatch(
-                    stored if kept.all() else stored[kept],
-                    unknown,
-                    unknown,
-                    fraction[kept].astype(np.float32),
-                )
+            start += len(values)
 
     def check(self, scene: ShardScene, progress: Progress) -> None:
         """Read a shard.

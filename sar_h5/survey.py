@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -11,15 +12,17 @@ from sar_h5.bands import read_bands
 from sar_h5.encoding import mask_dn
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.progress import Progress
-from sar_h5.quantiles import Counts, FloatPercentiles, count_coarse, count_dn, dn_percentiles
+from sar_h5.quantiles import Counts, FloatPercentiles, add_dn, count_coarse, dn_percentiles
 from sar_h5.radiometry import Bounds, Floats, to_db
 from sar_h5.sources.scene import RasterScene
 from sar_h5.tiling import PatchGrid
 from sar_h5.units import Units, pixels_to_db
 
+SceneT = TypeVar("SceneT", bound=RasterScene)
+
 
 @dataclass
-class Survey:
+class Survey(Generic[SceneT]):
     """What the first pass over the scenes of one polarization found.
 
     Attributes:
@@ -28,7 +31,7 @@ class Survey:
         counts: uint64 (65536,): valid digital numbers, or float dB by the upper half of their ordered bit patterns.
     """
 
-    scenes: list[RasterScene] = field(default_factory=list)
+    scenes: list[SceneT] = field(default_factory=list)
     broken: list[BadSource] = field(default_factory=list)
     counts: Counts = field(default_factory=lambda: np.zeros(1 << 16, dtype=np.uint64))
 
@@ -52,9 +55,9 @@ def check_counts(counts: Counts) -> None:
         raise SourceError(f"is constant: every valid pixel is DN {levels[0]}, which leaves nothing to scale")
 
 
-def sort_by_use(scenes: Sequence[RasterScene], grid: PatchGrid) -> Survey:
+def sort_by_use(scenes: Sequence[SceneT], grid: PatchGrid) -> Survey[SceneT]:
     """Set aside the scenes that are smaller than a patch; nothing is read."""
-    survey = Survey()
+    survey = Survey[SceneT]()
     for scene in scenes:
         try:
             check_size(scene, grid)
@@ -65,7 +68,7 @@ def sort_by_use(scenes: Sequence[RasterScene], grid: PatchGrid) -> Survey:
     return survey
 
 
-def survey_scenes(scenes: Sequence[RasterScene], count: Callable[[RasterScene], Counts], progress: Progress) -> Survey:
+def survey_scenes(scenes: Sequence[SceneT], count: Callable[[SceneT], Counts], progress: Progress) -> Survey[SceneT]:
     """Count the pixels of all scenes; a scene that fails is set aside and counts for nothing.
 
     Args:
@@ -73,7 +76,7 @@ def survey_scenes(scenes: Sequence[RasterScene], count: Callable[[RasterScene], 
         count: counts one scene, or raises SourceError.
         progress: told of each scene.
     """
-    survey = Survey()
+    survey = Survey[SceneT]()
     for number, scene in enumerate(scenes, start=1):
         progress.scene(number, len(scenes))
         try:
@@ -94,7 +97,7 @@ def count_scene_dn(scene: RasterScene, progress: Progress) -> Counts:
     """
     counts = np.zeros(1 << 16, dtype=np.uint64)
     for band in read_bands(scene, progress):
-        counts += count_dn(mask_dn(band.astype(np.uint16, copy=False), scene.nodata))
+        add_dn(counts, mask_dn(band.astype(np.uint16, copy=False), scene.nodata))
     check_counts(counts)
     return counts
 
@@ -136,7 +139,7 @@ def count_scene_db(scene: RasterScene, units: Units, progress: Progress) -> Coun
     return counts
 
 
-def float_bounds(survey: Survey, units: Units, percentiles: tuple[float, float], progress: Progress) -> Bounds:
+def float_bounds(survey: Survey[SceneT], units: Units, percentiles: tuple[float, float], progress: Progress) -> Bounds:
     """Take the bounds of float scenes exactly, by a second pass that counts the lower half of the bit patterns.
 
     Raises:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.conversion_kernels import count_columns
 from sar_h5.errors import SettingError
 
 DEFAULT_PATCH_SIZE = 256
@@ -48,13 +49,15 @@ def count_true(mask: npt.NDArray[np.bool_], patch_size: int, cols: npt.NDArray[n
     Each pixel is looked at once, however much the patches overlap.
 
     Args:
-        mask: bool (patch_size, W), the rows that the patches cover.
+        mask: bool (h, W), the rows that the patches cover, or some of them.
         patch_size: side of a patch.
         cols: int32 (n,), left columns of the patches.
 
     Returns:
         int64 (n,).
     """
+    columns = np.zeros(mask.shape[1], dtype=np.int32)
+    count_columns(np.ascontiguousarray(mask), columns)
     running = np.zeros(mask.shape[1] + 1, dtype=np.int64)
-    np.cumsum(np.count_nonzero(mask, axis=0), out=running[1:])
+    np.cumsum(columns, out=running[1:])
     return running[cols + patch_size] - running[cols]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +17,18 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.compression import Codec
-from sar_h5.cutting import PatchBatch
-from sar_h5.digest import ContentDigest, hash_patches, patch_content
+from sar_h5.cutting import BatchToMake
+from sar_h5.digest import ContentDigest
 from sar_h5.encoding import Storage
 from sar_h5.errors import OutputError
+from sar_h5.packing import PackedBatch, Packer
 from sar_h5.schema import Column, FileSettings
 from sar_h5.sources.scene import SceneInfo, SourceFile
 from sar_h5.version import VERSION
+from sar_h5.workers import Workers
+
+IN_FLIGHT_NBYTES = 32 << 20
+"""How many bytes of patches wait to be packed and written at once; what is made of them takes as much again."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,16 @@ class Provenance:
 
 @dataclass
 class _SceneRows:
-    """The columns of one scene, gathered while its patches are written."""
+    """The columns of one scene, gathered while its patches are written.
+
+    As bytes, each column in one piece: thousands of small arrays between large buffers would keep the C library from
+    using the memory of those again.
+    """
 
     info: SceneInfo
     start: int
-    columns: dict[str, list[npt.NDArray[np.generic]]] = field(
-        default_factory=lambda: {column.name: [] for column in schema.INDEX_COLUMNS}
+    columns: dict[str, bytearray] = field(
+        default_factory=lambda: {column.name: bytearray() for column in schema.INDEX_COLUMNS}
     )
     source: SourceFile = field(default_factory=lambda: SourceFile(0, 0))
     count: int = 0
@@ -66,18 +74,24 @@ class _SceneRows:
 class FileWriter:
     """Writes one file, scene by scene. A context manager that closes the file, complete or not.
 
+    Patches are packed in threads and written in order by the thread that calls, so that the file is the same for any
+    number of threads. Errors of making a batch come out of a later call for the same scene.
+
     Args:
         path: the file to make; replaced where it exists.
         settings: what holds for all patches.
         storage: how values are stored.
         codec: how chunks are compressed.
+        jobs: number of threads.
 
     Raises:
         OutputError: where the file cannot be written (from any method).
     """
 
-    def __init__(self, path: Path, settings: FileSettings, storage: Storage, codec: Codec) -> None:
+    def __init__(self, path: Path, settings: FileSettings, storage: Storage, codec: Codec, jobs: int = 1) -> None:
         self._settings, self._storage, self._codec = settings, storage, codec
+        self._packer = Packer(storage, codec)
+        self._workers = Workers[PackedBatch](jobs, IN_FLIGHT_NBYTES)
         self._digest = ContentDigest(settings, from_dn=storage.from_dn)
         self._scenes: list[_SceneRows] = []
         self._count = 0
@@ -92,6 +106,7 @@ class FileWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._workers.__exit__(kind, error, trace)
         if kind is None:
             with self._errors():
                 self._file.close()
@@ -102,7 +117,7 @@ class FileWriter:
 
     @property
     def patch_count(self) -> int:
-        """How many patches have been written."""
+        """How many patches have been written; of those appended last some may be missing until :meth:`flush`."""
         return self._count
 
     def start_scene(self, info: SceneInfo) -> None:
@@ -111,26 +126,36 @@ class FileWriter:
         self._before_scene = self._digest.copy()
         self._digest.start_scene(info.name)
 
-    def append(self, batch: PatchBatch) -> None:
-        """Compress and write patches of the scene begun last."""
-        count = len(batch.patches)
+    def append(self, batch: BatchToMake) -> None:
+        """Have patches of the scene begun last packed, and write what has been packed meanwhile."""
+        self._write(self._workers.submit(lambda: self._packer.pack(batch), batch.nbytes))
+
+    def flush(self) -> None:
+        """Wait for all patches appended and write them."""
+        self._write(self._workers.drain())
+
+    def _write(self, batches: Iterable[PackedBatch]) -> None:
+        for batch in batches:
+            self._write_batch(batch)
+
+    def _write_batch(self, batch: PackedBatch) -> None:
+        count = len(batch.frames)
         scene = self._scenes[-1]
-        stored = batch.patches.astype(self._storage.dtype, copy=False)
         with self._errors():
             self._patches.resize(self._count + count, axis=0)
-            checksums = [self._write_chunk(self._count + number, patch) for number, patch in enumerate(stored)]
-        contents = (patch_content(patch, self._storage.lut, from_dn=self._storage.from_dn) for patch in stored)
-        for row, col, content in zip(batch.rows.tolist(), batch.cols.tolist(), hash_patches(contents), strict=True):
+            for number, frame in enumerate(batch.frames, start=self._count):
+                self._patches.id.write_direct_chunk((number, 0, 0), frame)
+        for row, col, content in zip(batch.rows.tolist(), batch.cols.tolist(), batch.contents, strict=True):
             self._digest.add(row, col, content)
-        rows = {
+        rows: dict[str, npt.ArrayLike] = {
             "scene": np.full(count, len(self._scenes) - 1, dtype=np.int32),
             "row": batch.rows,
             "col": batch.cols,
             "valid_fraction": batch.valid_fraction,
-            "checksum": np.array(checksums, dtype=np.uint32),
+            "checksum": batch.checksums,
         }
-        for name, values in rows.items():
-            scene.columns[name].append(values)
+        for column in schema.INDEX_COLUMNS:
+            scene.columns[column.name] += column.to_array(rows[column.name]).tobytes()
         scene.count += count
         self._count += count
 
@@ -141,11 +166,13 @@ class FileWriter:
             source: identity of the file that it came from.
             dropped: how many of its patches the quality filter dropped.
         """
+        self.flush()
         self._scenes[-1].source = source
         self._scenes[-1].dropped = dropped
 
     def abandon_scene(self) -> None:
         """Take the scene begun last out again, with all its patches."""
+        self._workers.discard()
         scene = self._scenes.pop()
         self._digest = self._before_scene
         self._count = scene.start
@@ -188,11 +215,6 @@ class FileWriter:
         dataset.attrs["units"] = "1"
         return dataset
 
-    def _write_chunk(self, number: int, patch: npt.NDArray[np.generic]) -> int:
-        frame = self._codec.compress(patch)
-        self._patches.id.write_direct_chunk((number, 0, 0), frame)
-        return zlib.crc32(frame)
-
     def _write_attributes(self, provenance: Provenance, digest: str) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         self._file.attrs.update(
@@ -219,8 +241,8 @@ class FileWriter:
     def _write_index(self) -> None:
         group = self._file.create_group(schema.INDEX)
         for column in schema.INDEX_COLUMNS:
-            pieces = [piece for scene in self._scenes for piece in scene.columns[column.name]]
-            self._write_column(group, column, np.concatenate(pieces))
+            rows = b"".join(scene.columns[column.name] for scene in self._scenes)
+            self._write_column(group, column, np.frombuffer(rows, dtype=column.dtype))
 
     def _write_scenes(self) -> None:
         group = self._file.create_group(schema.SCENES)

@@ -105,6 +105,33 @@ def test_wrong_usage_exits_with_2_and_says_what_is_wrong(
 # The commands
 
 
+def test_the_number_of_threads_and_the_cache_are_options_of_convert(
+    command: CommandLine, products: Path, tmp_path: Path
+) -> None:
+    digests = set()
+    for number, options in enumerate([(), ("--jobs", 1), ("--jobs", 3, "--cache-mb", 0), ("--cache-mb", 1)]):
+        outcome = command.run(
+            "convert", products, "--out", tmp_path / str(number), "--patch-size", 128, "--json", *options
+        )
+        assert (outcome.code, outcome.err) == (0, "")
+        digests |= {file["content_digest"] for file in json.loads(outcome.out)["files"]}
+    assert len(digests) == 2
+    text = " ".join(command.run("convert", "--help").out.split())
+    assert "[default: as many as there are cores to use]" in text
+    assert "[default: 128]" in text[text.index("--cache-mb") :]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--jobs", "the number of jobs must be at least 1; found -1"), ("--cache-mb", "cannot be negative")],
+)
+def test_numbers_of_threads_and_caches_that_make_no_sense_are_refused(
+    command: CommandLine, products: Path, tmp_path: Path, option: str, message: str
+) -> None:
+    refused = command.refuse("convert", products, "--out", tmp_path / "h5", option, -1, untouched=tmp_path)
+    assert message in refused
+
+
 def test_convert_prints_a_summary_for_people(command: CommandLine, products: Path, tmp_path: Path) -> None:
     outcome = command.run("convert", products, "--out", tmp_path, "--patch-size", 128)
     assert (outcome.code, outcome.err) == (0, "")

@@ -493,22 +493,23 @@ def peak():
     line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 before = peak()
-sar_h5.conversion.convert(sys.argv[1], sys.argv[2])
+sar_h5.conversion.convert(sys.argv[1], sys.argv[2], cache_nbytes=int(sys.argv[3]))
 print(peak() - before)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_memory_stays_far_below_400_mb_and_does_not_grow_with_the_scenes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cached_scenes", [0, 1])
+def test_memory_stays_far_below_400_mb_and_does_not_grow_with_the_scenes(tmp_path: Path, cached_scenes: int) -> None:
     peaks = []
-    for count in (1, 12):
+    for count in (1 + 2 * cached_scenes, 12):  # more than stay in memory
         source = tmp_path / f"in{count}"
         for number in range(count):
             write_raster(
                 source / f"s{number}_vv.tif", make_dn(number, (1000, 4000)), compress="deflate", zlevel=1, tiled=True
             )
         run = subprocess.run(
-            [sys.executable, "-c", MEASURE, str(source), str(tmp_path / f"out{count}")],
+            [sys.executable, "-c", MEASURE, str(source), str(tmp_path / f"out{count}"), str(cached_scenes * 8_000_000)],
             capture_output=True, text=True, check=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )  # fmt: skip
         peaks.append(float(run.stdout))

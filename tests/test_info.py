@@ -31,7 +31,7 @@ def test_the_text_shows_what_the_file_holds_in_a_screenful(file: Path) -> None:
         names = f["scenes/name"].asstr()[:].tolist()
     expected = (
         str(file), "Sentinel-1 VV patches of 128 x 128 pixels", "(format 1.0)", f"{count} x 128 x 128, uint16, stride 128 px",
-        f"palette, {levels} codes in /lut; Blosc lz4 level 5, byte shuffle", bounds, "least valid fraction 0.9, measured by range",
+        f"palette, {levels} codes in /lut; Blosc lz4 level 5, bitshuffle", bounds, "least valid fraction 0.9, measured by range",
         f"{file.stat().st_size / 1e6:,.2f} MB", digest, "digital number of the detected amplitude", "h5py", "convert ",
         "splits     none", "scenes     2", *names, "400 x 600 px", "2021-01-19T03:16:53",
     )  # fmt: skip

@@ -4,6 +4,7 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import warnings
 import zipfile
 import zlib
@@ -512,6 +513,7 @@ def test_a_large_raster_is_streamed_in_little_memory(tmp_path: Path) -> None:
     write_raster(path, np.zeros((9000, 12000), np.uint16), tiled=True, blockxsize=256, blockysize=256, compress="zstd")
     script = """
 import sys
+import threading
 from pathlib import Path
 from sar_h5.sources.products import loose_raster
 from sar_h5.sources.rasters import open_scenes
@@ -572,3 +574,83 @@ def test_a_zipped_raster_whose_bytes_do_not_match_their_checksum_is_refused_befo
         scene.bands(64),
     ):
         pass
+
+
+# Threads
+
+
+@pytest.mark.parametrize("jobs", [2, 3, 20])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"blockysize": 1},
+        {"blockysize": 13},
+        {"blockysize": 300},
+        {"tiled": True, "blockxsize": 32, "blockysize": 32},
+    ],
+)
+def test_threads_read_the_same_bands_in_order(tmp_path: Path, jobs: int, layout: dict[str, Any]) -> None:
+    pixels = write_raster(tmp_path / "a_vv.tif", make_dn(0, (211, 150)), compress="deflate", **layout)
+    (scene,) = open_all(tmp_path / "a_vv.tif")
+    before = threading.active_count()
+    for height in (1, 20, 64, 500):
+        with scene.bands(height, jobs) as bands:
+            parts = list(bands)
+        assert max(len(part) for part in parts) <= height
+        assert np.array_equal(np.concatenate(parts), pixels)
+    assert threading.active_count() == before
+
+
+def test_bands_that_are_kept_stay_as_they_were(tmp_path: Path) -> None:
+    pixels = write_raster(tmp_path / "a_vv.tif", make_dn(0, (200, 50)))
+    (scene,) = open_all(tmp_path / "a_vv.tif")
+    with scene.bands(10, 3) as bands:
+        every_third = [band for number, band in enumerate(bands) if number % 3 == 0]
+    for number, band in enumerate(every_third):
+        assert np.array_equal(band, pixels[30 * number : 30 * number + 10])
+
+
+def test_no_block_is_decoded_by_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_raster(tmp_path / "a_vv.tif", make_dn(0, (211, 150)), compress="deflate", blockysize=16)
+    (scene,) = open_all(tmp_path / "a_vv.tif")
+    read, windows = GeoTiffScene._read, []
+
+    def note(self: GeoTiffScene, dataset: Any, window: tuple[int, int], *arguments: Any) -> np.ndarray:
+        windows.append(window)
+        return read(self, dataset, window, *arguments)
+
+    monkeypatch.setattr(GeoTiffScene, "_read", note)
+    with scene.bands(40, 3) as bands:
+        assert sum(len(band) for band in bands) == 211
+    assert sorted(windows) == [(start, min(start + 32, 211)) for start in range(0, 211, 32)]
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_whoever_stops_in_the_middle_leaves_neither_threads_nor_open_files(tmp_path: Path, jobs: int) -> None:
+    write_raster(tmp_path / "a_vv.tif", make_dn(0, (2000, 150)), compress="deflate")
+    (scene,) = open_all(tmp_path / "a_vv.tif")
+    before = threading.active_count()
+    for _ in range(5):
+        with scene.bands(10, jobs) as bands:
+            next(bands)
+    with pytest.raises(ZeroDivisionError), scene.bands(10, jobs) as bands:  # noqa: PT012
+        next(bands)
+        raise ZeroDivisionError
+    assert threading.active_count() == before
+    if Path("/proc/self/fd").is_dir():
+        opened = [link.resolve().name for link in Path("/proc/self/fd").iterdir()]
+        assert "a_vv.tif" not in opened
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_what_gdal_says_in_a_thread_is_a_source_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], jobs: int
+) -> None:
+    path = tmp_path / "a_vv.tif"
+    write_raster(path, make_dn(0, (500, 150)), compress="deflate")
+    (scene,) = open_all(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match="GDAL says: "), scene.bands(10, jobs) as bands:
+        list(bands)
+    assert capfd.readouterr() == ("", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import zlib
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
+from sar_h5 import writer as writer_module
 from sar_h5.compression import Codec
 from sar_h5.cutting import PatchBatch
 from sar_h5.encoding import Storage, float_storage, palette_storage
-from sar_h5.errors import OutputError
+from sar_h5.errors import OutputError, SourceError
 from sar_h5.palette import Palette
 from sar_h5.schema import FileSettings
 from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
@@ -148,3 +150,84 @@ def test_an_error_closes_the_file_and_is_the_one_that_is_raised(tmp_path: Path) 
     (tmp_path / "a.h5").unlink()
     write(tmp_path / "a.h5", [("s", [make_batch(0, 1)], True)])
     assert verify(tmp_path / "a.h5").ok
+
+
+# Threads
+
+
+class Late:
+    """A batch that is made when it is told to be, or fails to be made."""
+
+    def __init__(self, batch: PatchBatch, gate: threading.Event, error: Exception | None = None) -> None:
+        self.batch, self.gate, self.error = batch, gate, error
+        self.nbytes = batch.nbytes
+
+    def make(self) -> PatchBatch:
+        assert self.gate.wait(20)
+        if self.error is not None:
+            raise self.error
+        return self.batch
+
+
+def test_batches_that_are_made_in_any_order_are_written_in_theirs(tmp_path: Path) -> None:
+    batches = [make_batch(seed, 3) for seed in range(4)]
+    gates = [threading.Event() for _ in batches]
+    with FileWriter(tmp_path / "a.h5", SETTINGS, CODES, Codec(), jobs=4) as writer:
+        writer.start_scene(make_info("s"))
+        for batch, gate in zip(batches, gates, strict=True):
+            writer.append(Late(batch, gate))
+        for gate in reversed(gates):
+            assert writer.patch_count == 0
+            gate.set()
+        writer.flush()
+        assert writer.patch_count == 12
+        writer.finish_scene(SourceFile(123, 456), 7)
+        late = writer.finish(PROVENANCE, None)
+    with h5py.File(tmp_path / "a.h5") as f:
+        np.testing.assert_array_equal(f["patches"][:], np.concatenate([batch.patches for batch in batches]))
+    assert late == write(tmp_path / "b.h5", [("s", batches, True)])
+
+
+def test_an_error_of_making_a_batch_comes_out_before_the_scene_ends_and_the_scene_can_be_abandoned(
+    tmp_path: Path,
+) -> None:
+    good, opened = make_batch(0, 3), threading.Event()
+    opened.set()
+    with FileWriter(tmp_path / "a.h5", SETTINGS, CODES, Codec(), jobs=3) as writer:
+        for name in ("bad", "good", "worse"):
+            writer.start_scene(make_info(name))
+            writer.append(good)
+            if name == "good":
+                writer.finish_scene(SourceFile(123, 456), 7)
+                continue
+            with pytest.raises(SourceError, match=name):  # noqa: PT012 - any of the calls may be the one
+                for error in (SourceError(name), ZeroDivisionError(), None):
+                    writer.append(Late(good, opened, error))
+                writer.finish_scene(SourceFile(0, 0), 0)
+            writer.abandon_scene()
+        digest = writer.finish(PROVENANCE, None)
+    assert digest == write(tmp_path / "b.h5", [("good", [good], True)])
+    assert verify(tmp_path / "a.h5").problems == ()
+
+
+def test_little_waits_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "IN_FLIGHT_NBYTES", 2 * make_batch(0, 3).nbytes)
+    opened, shut = threading.Event(), threading.Event()
+    opened.set()
+    with FileWriter(tmp_path / "a.h5", SETTINGS, CODES, Codec(), jobs=8) as writer:
+        writer.start_scene(make_info("s"))
+        for _ in range(20):
+            before = writer.patch_count
+            writer.append(Late(make_batch(0, 3), opened))
+        assert before >= 3 * 17
+        writer.flush()
+        for _ in range(2):  # as much as may wait is taken without waiting
+            writer.append(Late(make_batch(0, 3), shut))
+        shut.set()
+
+
+def test_a_batch_whose_patches_were_all_dropped_adds_nothing(tmp_path: Path) -> None:
+    empty, full = make_batch(0, 0), make_batch(0, 3)
+    digest = write(tmp_path / "a.h5", [("s", [empty, full, empty], True)])
+    assert digest == write(tmp_path / "b.h5", [("s", [full], True)])
+    assert verify(tmp_path / "a.h5").problems == ()

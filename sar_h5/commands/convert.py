@@ -10,7 +10,14 @@ import click
 
 from sar_h5.conversion import convert
 from sar_h5.schema import ENCODINGS, LAYOUTS
-from sar_h5.settings import BAD_SOURCE_POLICIES, CODECS, VALID_MEASURES, BadSourcePolicy, ValidMeasure
+from sar_h5.settings import (
+    BAD_SOURCE_POLICIES,
+    CODECS,
+    DEFAULT_CACHE_NBYTES,
+    VALID_MEASURES,
+    BadSourcePolicy,
+    ValidMeasure,
+)
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.units import Units
 
@@ -76,6 +83,14 @@ from sar_h5.units import Units
     show_default=True,
     help="Name every broken source and write nothing, or go on without them.",
 )
+@click.option("--jobs", type=int, help="Threads that compress and hash.  [default: as many as there are cores to use]")
+@click.option(
+    "--cache-mb",
+    type=int,
+    default=DEFAULT_CACHE_NBYTES // 1_000_000,
+    show_default=True,
+    help="Memory for pixels of products that are needed twice, in MB; others are read twice.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     sources: tuple[str, ...],
@@ -97,6 +112,8 @@ def command(
     layout: str,
     overwrite: bool,
     on_bad_source: BadSourcePolicy,
+    jobs: int | None,
+    cache_mb: int,
     as_json: bool,
 ) -> None:
     """Convert Sentinel-1 products, GeoTIFFs or .npy shards into one HDF5 file per polarization in --out.
@@ -135,5 +152,7 @@ def command(
         layout=layout,
         overwrite=overwrite,
         on_bad_source=on_bad_source,
+        jobs=jobs,
+        cache_nbytes=cache_mb * 1_000_000,
     )
     click.echo(json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text())

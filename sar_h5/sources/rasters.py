@@ -7,9 +7,10 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from sar_h5.buffers import BufferPool
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.radiometry import Floats
 from sar_h5.sources.archives import ZIP_ERRORS
@@ -25,10 +27,17 @@ from sar_h5.sources.checksums import checksum_file, checksum_stream
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.sources.products import RasterFile, loose_raster
 from sar_h5.sources.scene import Georeference, SceneInfo, SourceFile
+from sar_h5.workers import in_order
 
 GDAL_CACHE_NBYTES = 64 << 20
 """GDAL's block cache takes 5 % of the machine's memory unless told otherwise. 64 MB hold a row of 512-pixel tiles of
 an IW scene."""
+
+MOST_READERS = 8
+"""How many threads read one raster at most, each with a data set of its own, since GDAL's take one thread at a time."""
+
+READ_AHEAD_NBYTES = 16 << 20
+"""How many bytes of pixels are read ahead at most."""
 
 MOST_BLOCK_NBYTES = 128 << 20
 """GDAL decodes whole blocks. A compressed raster stored as one huge block would be held in memory as a whole."""
@@ -39,11 +48,12 @@ _SATELLITE = re.compile("Sentinel-1[A-D]")
 
 
 @contextmanager
-def open_raster(gdal_path: str) -> Iterator[rasterio.DatasetReader]:
+def open_raster(gdal_path: str, jobs: int = 1) -> Iterator[rasterio.DatasetReader]:
     """Open a raster with a bounded block cache.
 
     Args:
         gdal_path: what GDAL opens.
+        jobs: number of threads that decode the blocks of one read.
 
     Raises:
         SourceError: where it cannot be opened, or fails while it is read.
@@ -55,7 +65,7 @@ def open_raster(gdal_path: str) -> Iterator[rasterio.DatasetReader]:
             # Absolute, so that "s3:vv.tif" is a name and not an address. Only this driver: others follow what a file
             # says to other files, and to the network.
             place = gdal_path if gdal_path.startswith("/vsizip/") else Path(gdal_path).absolute()
-            with rasterio.open(place, driver="GTiff") as dataset:
+            with rasterio.open(place, driver="GTiff", NUM_THREADS=jobs) as dataset:
                 yield dataset
     except RasterioError as error:
         cause = error.__cause__ or error
@@ -84,20 +94,28 @@ class GeoTiffScene:
         self._identity: SourceFile | None = None
 
     @contextmanager
-    def bands(self, height: int) -> Iterator[Iterator[npt.NDArray[np.generic]]]:
-        """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom."""
+    def bands(self, height: int, jobs: int = 1) -> Iterator[Iterator[npt.NDArray[np.generic]]]:
+        """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom.
+
+        Args:
+            height: of most of them.
+            jobs: number of threads to read and decode with, ahead of whoever takes the arrays.
+        """
         if self._file.archive is not None:
             self.identify()  # GDAL does not look at the checksums of an archive: a damaged one would give other pixels
-        with open_raster(self._file.gdal_path) as dataset:
-            yield (
-                self._read(dataset, start, min(start + height, self.info.height))
-                for start in range(0, self.info.height, height)
-            )
+        readers = self._count_readers(height, jobs)
+        with ExitStack() as stack:
+            threads = 1 if readers > 1 else jobs
+            datasets = [stack.enter_context(open_raster(self._file.gdal_path, threads)) for _ in range(readers)]
+            height -= height % datasets[0].block_shapes[0][0] if readers > 1 else 0
+            windows = [(start, min(start + height, self.info.height)) for start in range(0, self.info.height, height)]
+            # Closed before the data sets are, which threads may still be reading.
+            yield stack.enter_context(closing(self._read_ahead(windows, datasets)))
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.generic]:
         """Read rows ``start`` to ``stop`` (exclusive), shape (stop - start, W)."""
         with open_raster(self._file.gdal_path) as dataset:
-            return self._read(dataset, start, stop)
+            return self._read(dataset, (start, stop), BufferPool())
 
     def identify(self) -> SourceFile:
         """Read size and checksum of the file; of the member, where it lies in an archive.
@@ -117,10 +135,41 @@ class GeoTiffScene:
             raise SourceError(f"cannot be read any more: {error}; was it moved or changed meanwhile?") from error
         return self._identity
 
-    def _read(self, dataset: rasterio.DatasetReader, start: int, stop: int) -> npt.NDArray[np.generic]:
-        pixels: npt.NDArray[np.generic] = dataset.read(
-            self._band, window=Window(0, start, self.info.width, stop - start)
+    def _count_readers(self, height: int, jobs: int) -> int:
+        """Return how many data sets to read bands with; one where several would decode the same data."""
+        if jobs == 1 or self._file.archive is not None:  # a member of an archive is inflated from its beginning
+            return 1
+        with open_raster(self._file.gdal_path) as dataset:
+            return min(jobs, MOST_READERS) if dataset.block_shapes[0][0] <= height else 1
+
+    def _read_ahead(
+        self, windows: Sequence[tuple[int, int]], datasets: Sequence[rasterio.DatasetReader]
+    ) -> Generator[npt.NDArray[np.generic]]:
+        """Read windows in order, each data set in one thread at a time."""
+        buffers = BufferPool()
+        free = SimpleQueue[rasterio.DatasetReader]()
+        for dataset in datasets:
+            free.put(dataset)
+
+        def read(window: tuple[int, int]) -> npt.NDArray[np.generic]:
+            dataset = free.get()
+            try:
+                with rasterio.Env():  # takes over what GDAL says in this thread
+                    return self._read(dataset, window, buffers)
+            finally:
+                free.put(dataset)
+
+        row_nbytes = self.info.width * self.dtype.itemsize
+        yield from in_order(
+            read, windows, lambda window: (window[1] - window[0]) * row_nbytes, len(datasets), READ_AHEAD_NBYTES
         )
+
+    def _read(
+        self, dataset: rasterio.DatasetReader, window: tuple[int, int], buffers: BufferPool
+    ) -> npt.NDArray[np.generic]:
+        start, stop = window
+        pixels = buffers.take((stop - start, self.info.width), self.dtype)
+        dataset.read(self._band, window=Window(0, start, self.info.width, stop - start), out=pixels)
         return pixels
 
 

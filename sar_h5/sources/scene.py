@@ -89,8 +89,8 @@ class RasterScene(Protocol):
     def nodata(self) -> float | None:
         """The declared value of pixels without data."""
 
-    def bands(self, height: int) -> AbstractContextManager[Iterator[npt.NDArray[np.generic]]]:
-        """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom."""
+    def bands(self, height: int, jobs: int = 1) -> AbstractContextManager[Iterator[npt.NDArray[np.generic]]]:
+        """Open the raster and yield consecutive arrays (<= ``height``, W) from top to bottom, read in threads."""
 
     def rows(self, start: int, stop: int) -> npt.NDArray[np.generic]:
         """Read rows ``start`` to ``stop`` (exclusive), shape (stop - start, W)."""
@@ -116,7 +116,10 @@ class ShardScene(Protocol):
         """How many patches it holds."""
 
     def batches(self, most_nbytes: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``."""
+        """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``; all are in [0, 1]."""
+
+    def unchecked_batches(self, most_nbytes: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the same patches, whatever their values are."""
 
     def patches(self, start: int, stop: int) -> npt.NDArray[np.float32]:
         """Read patches ``start`` to ``stop`` (exclusive), float32 (n, P, P)."""

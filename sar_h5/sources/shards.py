@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
+from sar_h5.buffers import BufferPool
 from sar_h5.errors import SourceError
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.checksums import checksum_file
@@ -61,14 +62,27 @@ class NpyShard:
         Raises:
             SourceError: where a patch holds NaN or a value outside [0, 1], or the file ends early.
         """
+        start = 0
+        for values in self.unchecked_batches(most_nbytes):
+            check_values(values, start)
+            yield values
+            start += len(values)
+
+    def unchecked_batches(self, most_nbytes: int) -> Iterator[Floats]:
+        """Yield what :meth:`batches` does, whatever the values are; see :func:`check_values`.
+
+        Raises:
+            SourceError: where the file ends early.
+        """
         step = max(1, most_nbytes // self._patch_nbytes)
+        buffers = BufferPool()
         with _opened(self._path) as file:
             header = file.read(self._offset)
             nbytes, crc32 = len(header), zlib.crc32(header)
             for start in range(0, self.count, step):
-                raw = self._read(file, min(step, self.count - start))
+                raw = self._read(file, buffers, min(step, self.count - start))
                 nbytes, crc32 = nbytes + raw.nbytes, zlib.crc32(raw.data, crc32)
-                yield self._checked(raw, start)
+                yield self._as_patches(raw)
             while rest := file.read(1 << 20):
                 nbytes, crc32 = nbytes + len(rest), zlib.crc32(rest, crc32)
         self._identity = SourceFile(nbytes, crc32)
@@ -77,7 +91,9 @@ class NpyShard:
         """Read patches ``start`` to ``stop`` (exclusive), float32 (n, P, P); errors as :meth:`batches`."""
         with _opened(self._path) as file:
             file.seek(self._offset + start * self._patch_nbytes)
-            return self._checked(self._read(file, stop - start), start)
+            values = self._as_patches(self._read(file, BufferPool(), stop - start))
+        check_values(values, start)
+        return values
 
     def identify(self) -> SourceFile:
         """Return size and checksum of the file: known from the batches where all were read, else read now.
@@ -90,18 +106,26 @@ class NpyShard:
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror or error}") from error
 
-    def _read(self, file: BinaryIO, count: int) -> npt.NDArray[np.uint8]:
-        raw = np.empty(count * self._patch_nbytes, dtype=np.uint8)
+    def _read(self, file: BinaryIO, buffers: BufferPool, count: int) -> npt.NDArray[np.generic]:
+        raw = buffers.take((count * self._patch_nbytes,), np.uint8)
         got = file.readinto(raw)  # type: ignore[attr-defined]  # every binary file has it; BinaryIO does not say so
         if got != raw.nbytes:
             raise SourceError(f"ended early: {raw.nbytes - got} bytes short; was it changed while it was read?")
         return raw
 
-    def _checked(self, raw: npt.NDArray[np.uint8], start: int) -> Floats:
-        values = raw.view(self._dtype).reshape(-1, self.patch_size, self.patch_size).astype(np.float32, copy=False)
-        if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise SourceError(_describe_bad_values(values, start))
-        return values
+    def _as_patches(self, raw: npt.NDArray[np.generic]) -> Floats:
+        return raw.view(self._dtype).reshape(-1, self.patch_size, self.patch_size).astype(np.float32, copy=False)
+
+
+def check_values(values: Floats, start: int) -> None:
+    """Raise SourceError where a patch holds NaN or a value outside [0, 1].
+
+    Args:
+        values: float32 (n, P, P).
+        start: the number of the first patch in its shard.
+    """
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise SourceError(_describe_bad_values(values, start))
 
 
 def _describe_bad_values(values: Floats, start: int) -> str:
