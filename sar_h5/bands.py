@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sar_h5.progress import Progress
 from sar_h5.sources.scene import RasterScene
 
-BAND_NBYTES = 4 << 20
+BAND_NBYTES = 2 << 20
 """About how many bytes of a raster are read at once."""
 
 

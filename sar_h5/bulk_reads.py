@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.chunks import MOST_FRAME_OVERHEAD_NBYTES, DirectChunks
-from sar_h5.kernels import read_codes, read_values
+from sar_h5.kernels import FRAME_HEADER_NBYTES, read_codes, read_values
 from sar_h5.lookup import COMPILED_DTYPES, Lookup
 from sar_h5.native import NativeReads, find_native_reads
+
+_Scratch = tuple[npt.NDArray[np.uint8], npt.NDArray[Any], npt.NDArray[Any]]
 
 
 class BulkReads:
@@ -45,7 +47,7 @@ class BulkReads:
             How many patches were placed.
         """
         chunks, table = self._chunks, self._chunks.table
-        frame, patch = self._memory()
+        frame, payload, codes = self._memory()
         done: int = read_values(
             self._native.pread,
             self._native.decompress,
@@ -58,7 +60,8 @@ class BulkReads:
             lookup.table,
             lookup.levels,
             frame,
-            patch,
+            payload,
+            codes,
             out,
         )
         return done
@@ -66,7 +69,7 @@ class BulkReads:
     def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
         """Read patches as stored into ``out`` (n, H, W), and return how many were read."""
         chunks, table = self._chunks, self._chunks.table
-        frame, _ = self._memory()
+        frame, _, _ = self._memory()
         done: int = read_codes(
             self._native.pread,
             self._native.decompress,
@@ -80,11 +83,13 @@ class BulkReads:
         )
         return done
 
-    def _memory(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
-        memory: tuple[npt.NDArray[np.uint8], npt.NDArray[Any]] | None = getattr(self._scratch, "memory", None)
+    def _memory(self) -> _Scratch:
+        memory: _Scratch | None = getattr(self._scratch, "memory", None)
         if memory is None:
+            shape, dtype = self._chunks.shape, self._chunks.dtype
             frame = np.empty(self._chunks.nbytes + MOST_FRAME_OVERHEAD_NBYTES, dtype=np.uint8)
-            memory = self._scratch.memory = (frame, np.empty(self._chunks.shape, dtype=self._chunks.dtype))
+            payload = frame[FRAME_HEADER_NBYTES:].view(dtype).reshape(shape)
+            memory = self._scratch.memory = (frame, payload, np.empty(shape, dtype=dtype))
         return memory
 
 

@@ -26,7 +26,7 @@ from sar_h5.radiometry import (
 )
 from sar_h5.schema import Encoding
 from sar_h5.settings import ValidMeasure
-from sar_h5.units import Units, pixels_to_db
+from sar_h5.units import Units, pixels_to_db, row_pieces
 
 
 @dataclass(frozen=True)
@@ -139,17 +139,22 @@ class FloatEncoder:
         self.storage = storage
         self._units, self._bounds, self._measure = units, bounds, measure
         self._palette = None if storage.lut is None else PaletteEncoder(Palette(storage.lut, storage.invalid_code))
+        self._buffers = BufferPool()
 
     def encode(self, pixels: npt.NDArray[np.floating], nodata: float | None) -> Band:
         """Encode pixels (h, W); NaN, infinities and the declared ``nodata`` value become invalid (value 0)."""
-        db, invalid = pixels_to_db(pixels, self._units, nodata)
-        values = scale_db(db, self._bounds)
-        values[invalid] = 0
-        counted: Mask = is_inside(values) if self._measure == "range" else ~invalid
-        stored: Stored = values
-        if self._palette is not None:
-            stored = self._palette.encode(values)
-            stored[invalid] = INVALID_CODE
+        stored = self._buffers.take(pixels.shape, self.storage.dtype)
+        counted: Mask = self._buffers.take(pixels.shape, np.bool_).view(np.bool_)
+        for rows in row_pieces(*pixels.shape):
+            db, invalid = pixels_to_db(pixels[rows], self._units, nodata)
+            values = scale_db(db, self._bounds)
+            values[invalid] = 0
+            counted[rows] = is_inside(values) if self._measure == "range" else ~invalid
+            if self._palette is None:
+                stored[rows] = values
+            else:
+                stored[rows] = self._palette.encode(values)
+                stored[rows][invalid] = INVALID_CODE
         return Band(stored, counted)
 
 

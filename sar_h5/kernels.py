@@ -16,7 +16,9 @@ from sar_h5.native import call_decompress, call_pread
 
 _TILE = 8
 """Side of the tiles in which patches are transposed: eight codes or floats of a row share a cache line."""
-_FRAME_HEADER_NBYTES = 16
+FRAME_HEADER_NBYTES = 16
+_BLOSC_FORMAT, _COPIED, _RESERVED = 2, 0x2, 0x8
+"""Of a Blosc-1 header: the format's version in byte 0, flags in byte 2 (README_CHUNK_FORMAT.rst of c-blosc)."""
 
 
 @compiled
@@ -116,6 +118,7 @@ def read_values(
     lut: npt.NDArray[np.float32] | None,
     levels: int,
     frame: npt.NDArray[np.uint8],
+    payload: npt.NDArray[Any],
     codes: npt.NDArray[Any],
     out: npt.NDArray[np.float32],
 ) -> int:
@@ -133,6 +136,7 @@ def read_values(
         lut: see :func:`place`.
         levels: see :func:`place`.
         frame: uint8, scratch for a chunk; larger chunks are refused.
+        payload: (H, W) in the stored dtype, what follows the header in ``frame``.
         codes: (H, W) in the stored dtype, scratch for a patch.
         out: float32 (n, H, W), filled.
 
@@ -141,12 +145,18 @@ def read_values(
     """
     for position in range(len(numbers)):
         number = numbers[position]
-        target = codes.ctypes.data
-        if not _read_chunk(
-            pread, decompress, descriptor, offsets[number], sizes[number], plain[number], frame, target, codes.nbytes
-        ):
+        offset, size = offsets[number], sizes[number]
+        in_place = False
+        if plain[number]:
+            if not _read(pread, descriptor, offset, size, codes.nbytes, codes.ctypes.data):
+                return position
+        elif not _read_frame(pread, descriptor, offset, size, codes.nbytes, frame):
             return position
-        if not place(codes, lut, levels, int(symmetries[position]), out[position]):
+        elif _is_copy(frame, size, codes.nbytes):
+            in_place = True
+        elif not _decode(decompress, frame, codes.ctypes.data, codes.nbytes):
+            return position
+        if not place(payload if in_place else codes, lut, levels, int(symmetries[position]), out[position]):
             return position
     return len(numbers)
 
@@ -166,44 +176,54 @@ def read_codes(
     """Read and decode patches straight to their places, as stored; arguments and result as :func:`read_values`."""
     for position in range(len(numbers)):
         number = numbers[position]
+        offset, size = offsets[number], sizes[number]
         patch = out[position]
-        if not _read_chunk(
-            pread,
-            decompress,
-            descriptor,
-            offsets[number],
-            sizes[number],
-            plain[number],
-            frame,
-            patch.ctypes.data,
-            patch.size * patch.itemsize,
+        target, nbytes = patch.ctypes.data, patch.size * patch.itemsize
+        if plain[number]:
+            if not _read(pread, descriptor, offset, size, nbytes, target):
+                return position
+        elif not _read_frame(pread, descriptor, offset, size, nbytes, frame) or not _decode(
+            decompress, frame, target, nbytes
         ):
             return position
     return len(numbers)
 
 
 @compiled
-def _read_chunk(
-    pread: int,
-    decompress: int,
-    descriptor: int,
-    offset: int,
-    size: int,
-    plain: bool,
-    frame: npt.NDArray[np.uint8],
-    target: int,
-    nbytes: int,
-) -> bool:
-    length = np.int64(size)
-    if plain:
-        return bool(length == nbytes and call_pread(pread, descriptor, target, nbytes, offset) == nbytes)
-    if length > len(frame) or length < _FRAME_HEADER_NBYTES:
+def _read(pread: int, descriptor: int, offset: int, size: int, nbytes: int, target: int) -> bool:
+    """Read an unfiltered chunk, and tell whether it is as long as a patch and all of it was there."""
+    return bool(size == nbytes and call_pread(pread, descriptor, target, nbytes, offset) == nbytes)
+
+
+@compiled
+def _read_frame(pread: int, descriptor: int, offset: int, size: int, nbytes: int, frame: npt.NDArray[np.uint8]) -> bool:
+    """Read a Blosc frame, and tell whether its header says what is known to be true: the decoder trusts it."""
+    if size > len(frame) or size < FRAME_HEADER_NBYTES:
         return False
-    if call_pread(pread, descriptor, frame.ctypes.data, length, offset) != length:
+    if call_pread(pread, descriptor, frame.ctypes.data, size, offset) != size:
         return False
-    # The decoder trusts the sizes in the frame's header, so they must be the ones that are known to be true.
-    if _little_endian(frame, 4) != nbytes or _little_endian(frame, 12) != length:
-        return False
+    return bool(_little_endian(frame, 4) == nbytes and _little_endian(frame, 12) == size)
+
+
+@compiled
+def _is_copy(frame: npt.NDArray[np.uint8], size: int, nbytes: int) -> bool:
+    """Tell whether a frame holds the patch as it is, since it would not shrink: most of VH does.
+
+    Whatever else is unusual about the header is left for the decoder to judge.
+    """
+    flags, block_nbytes = frame[2], _little_endian(frame, 8)
+    return bool(
+        frame[0] == _BLOSC_FORMAT
+        and flags & _COPIED
+        and not flags & _RESERVED
+        and frame[3] > 0
+        and 0 < block_nbytes <= nbytes
+        and size == nbytes + FRAME_HEADER_NBYTES
+    )
+
+
+@compiled
+def _decode(decompress: int, frame: npt.NDArray[np.uint8], target: int, nbytes: int) -> bool:
     return bool(call_decompress(decompress, frame.ctypes.data, target, nbytes) == nbytes)
 
 

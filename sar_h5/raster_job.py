@@ -34,8 +34,8 @@ from sar_h5.survey import (
 from sar_h5.units import Units
 from sar_h5.workers import in_order
 
-ENCODED_AHEAD_NBYTES = 16 << 20
-"""How many bytes of float pixels are encoded at once; the arithmetic takes a few times as much."""
+ENCODED_AHEAD_NBYTES = 8 << 20
+"""How many bytes of float pixels are encoded ahead at most."""
 
 QUANTITIES = {
     Units.DN: ("digital number of the detected amplitude", "1"),
@@ -178,13 +178,14 @@ class RasterJob:
 
     def _survey_bounds(self, progress: Progress) -> None:
         self._surveyed = True
+        threads = self._settings.threads
         self._keep_pixels()
         progress.start(f"{self.polarization} bounds", raster_nbytes(self.scenes))
         if self._pixel_units == Units.DN:
             survey = survey_scenes(self.scenes, lambda scene: count_scene_dn(scene, progress), progress)
         else:
             survey = survey_scenes(
-                self.scenes, lambda scene: count_scene_db(scene, self._pixel_units, progress), progress
+                self.scenes, lambda scene: count_scene_db(scene, self._pixel_units, progress, threads), progress
             )
         self.scenes = survey.scenes
         self.broken += survey.broken
@@ -195,7 +196,7 @@ class RasterJob:
             self._bounds = dn_bounds(survey.counts, self._settings.percentiles)
         else:
             progress.start(f"{self.polarization} exact bounds", raster_nbytes(self.scenes))
-            self._bounds = float_bounds(survey, self._pixel_units, self._settings.percentiles, progress)
+            self._bounds = float_bounds(survey, self._pixel_units, self._settings.percentiles, progress, threads)
 
     def _keep_pixels(self) -> None:
         for scene in self.scenes:

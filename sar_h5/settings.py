@@ -16,7 +16,7 @@ from sar_h5.tiling import PatchGrid
 from sar_h5.units import Units
 
 DEFAULT_MIN_VALID = 0.9
-DEFAULT_CACHE_NBYTES = 128_000_000
+DEFAULT_CACHE_NBYTES = 96_000_000
 AUTO = "auto"
 
 ValidMeasure = Literal["range", "pixels"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sar_h5.bands import read_bands
 from sar_h5.encoding import mask_dn
@@ -16,7 +17,11 @@ from sar_h5.quantiles import Counts, FloatPercentiles, add_dn, count_coarse, dn_
 from sar_h5.radiometry import Bounds, Floats, to_db
 from sar_h5.sources.scene import RasterScene
 from sar_h5.tiling import PatchGrid
-from sar_h5.units import Units, pixels_to_db
+from sar_h5.units import Units, pixels_to_db, row_pieces
+from sar_h5.workers import in_order
+
+CONVERTED_AHEAD_NBYTES = 8 << 20
+"""How many bytes of float pixels are converted to dB ahead at most."""
 
 SceneT = TypeVar("SceneT", bound=RasterScene)
 
@@ -114,14 +119,17 @@ def dn_bounds(counts: Counts, percentiles: tuple[float, float]) -> Bounds:
     return Bounds(vmin, vmax, _percentile_origin(percentiles))
 
 
-def valid_db(scene: RasterScene, units: Units, progress: Progress) -> Iterator[Floats]:
-    """Yield the valid pixels of a float scene in dB, band by band, flat."""
-    for band in read_bands(scene, progress):
-        db, invalid = pixels_to_db(band, units, scene.nodata)
-        yield db[~invalid]
+def valid_db(scene: RasterScene, units: Units, progress: Progress, jobs: int = 1) -> Iterator[Floats]:
+    """Yield the valid pixels of a float scene in dB, band by band, flat; computed in threads."""
+
+    def convert(band: npt.NDArray[np.generic]) -> Floats:
+        pieces = (pixels_to_db(band[rows], units, scene.nodata) for rows in row_pieces(*band.shape))
+        return np.concatenate([db[~invalid] for db, invalid in pieces])
+
+    return in_order(convert, read_bands(scene, progress), lambda band: band.nbytes, jobs, CONVERTED_AHEAD_NBYTES)
 
 
-def count_scene_db(scene: RasterScene, units: Units, progress: Progress) -> Counts:
+def count_scene_db(scene: RasterScene, units: Units, progress: Progress, jobs: int = 1) -> Counts:
     """Count the valid dB values of one float scene by the upper half of their bit patterns.
 
     Raises:
@@ -129,7 +137,7 @@ def count_scene_db(scene: RasterScene, units: Units, progress: Progress) -> Coun
     """
     counts = np.zeros(1 << 16, dtype=np.uint64)
     low, high = np.float32(np.inf), np.float32(-np.inf)
-    for values in valid_db(scene, units, progress):
+    for values in valid_db(scene, units, progress, jobs):
         counts += count_coarse(values)
         low, high = min(low, values.min(initial=low)), max(high, values.max(initial=high))
     if low > high:
@@ -139,7 +147,9 @@ def count_scene_db(scene: RasterScene, units: Units, progress: Progress) -> Coun
     return counts
 
 
-def float_bounds(survey: Survey[SceneT], units: Units, percentiles: tuple[float, float], progress: Progress) -> Bounds:
+def float_bounds(
+    survey: Survey[SceneT], units: Units, percentiles: tuple[float, float], progress: Progress, jobs: int = 1
+) -> Bounds:
     """Take the bounds of float scenes exactly, by a second pass that counts the lower half of the bit patterns.
 
     Raises:
@@ -148,7 +158,7 @@ def float_bounds(survey: Survey[SceneT], units: Units, percentiles: tuple[float,
     exact = FloatPercentiles(survey.counts, percentiles)
     for number, scene in enumerate(survey.scenes, start=1):
         progress.scene(number, len(survey.scenes))
-        for values in valid_db(scene, units, progress):
+        for values in valid_db(scene, units, progress, jobs):
             exact.count_fine(values)
     vmin, vmax = exact.values()
     return Bounds(vmin, vmax, _percentile_origin(percentiles))

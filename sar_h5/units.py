@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +11,10 @@ import numpy.typing as npt
 
 from sar_h5.radiometry import INVALID_FILL, Floats, Mask, as_float32, handle_invalid_values, to_db
 
+PIECE_PIXELS = 1 << 16
+"""How many pixels the float arithmetic takes at once: its dozen intermediate arrays then stay in the cache of a core,
+and take little memory however many threads are at it."""
+
 
 class Units(StrEnum):
     """What the pixels of a raster are."""
@@ -17,6 +22,12 @@ class Units(StrEnum):
     DN = "dn"
     LINEAR = "linear"
     DB = "db"
+
+
+def row_pieces(height: int, width: int) -> Iterator[slice]:
+    """Split the rows of an array (height, width) into consecutive pieces of about ``PIECE_PIXELS``."""
+    step = max(1, PIECE_PIXELS // width)
+    return (slice(start, min(start + step, height)) for start in range(0, height, step))
 
 
 def pixels_to_db(pixels: npt.NDArray[Any], units: Units, nodata: float | None) -> tuple[Floats, Mask]:

@@ -27,7 +27,7 @@ from sar_h5.sources.scene import SceneInfo, SourceFile
 from sar_h5.version import VERSION
 from sar_h5.workers import Workers
 
-IN_FLIGHT_NBYTES = 32 << 20
+IN_FLIGHT_NBYTES = 20 << 20
 """How many bytes of patches wait to be packed and written at once; what is made of them takes as much again."""
 
 

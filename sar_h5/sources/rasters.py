@@ -36,7 +36,7 @@ an IW scene."""
 MOST_READERS = 8
 """How many threads read one raster at most, each with a data set of its own, since GDAL's take one thread at a time."""
 
-READ_AHEAD_NBYTES = 16 << 20
+READ_AHEAD_NBYTES = 12 << 20
 """How many bytes of pixels are read ahead at most."""
 
 MOST_BLOCK_NBYTES = 128 << 20
