@@ -68,7 +68,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "bands": "progress sources.scene numpy",
     "raster_units": "bands errors radiometry sources.scene units numpy",
-    "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units numpy",
+    "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units workers numpy",
     "job": (
         "compression cutting encoding errors palette progress quantiles radiometry settings "
         "sources.bounds_file sources.scene"

@@ -118,7 +118,7 @@ def test_the_number_of_threads_and_the_cache_are_options_of_convert(
     assert len(digests) == 2
     text = " ".join(command.run("convert", "--help").out.split())
     assert "[default: as many as there are cores to use]" in text
-    assert "[default: 128]" in text[text.index("--cache-mb") :]
+    assert "[default: 96]" in text[text.index("--cache-mb") :]
 
 
 @pytest.mark.parametrize(

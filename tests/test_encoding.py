@@ -196,3 +196,20 @@ def test_a_shard_value_outside_the_palette_is_refused() -> None:
     encoder = ShardEncoder(palette_storage(Palette(np.float32([0, 1])), from_dn=False))
     with pytest.raises(NotInPaletteError):
         encoder.encode(np.full((1, 2, 2), 0.5, dtype=np.float32), "range")
+
+
+@pytest.mark.parametrize("piece", [1, 49, 50, 51, 130, 10_000])
+def test_floats_encoded_in_pieces_are_those_encoded_whole(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    pixels = np.random.default_rng(0).gamma(4.4, 0.05 / 4.4, (40, 50)).astype(np.float32)
+    pixels[:, :7], pixels[3, 20:25], pixels[9, 9] = np.nan, -1, 0.25
+    bounds = Bounds(-20, -8)
+    values = preprocess_sar_complete(np.where(pixels == 0.25, np.nan, pixels), -20, -8)[0]
+    levels = find_levels([values])
+    assert levels is not None
+    monkeypatch.setattr("sar_h5.units.PIECE_PIXELS", piece)
+    for storage in (float_storage(), palette_storage(with_invalid(levels), from_dn=False)):
+        band = FloatEncoder(storage, Units.LINEAR, bounds, "pixels").encode(pixels, 0.25)
+        assert_same_bits(decode(band.stored, storage), values)
+        assert np.array_equal(band.counted, (pixels > 0) & (pixels != 0.25))
+        if storage.lut is not None:
+            assert np.array_equal(band.stored == 0, ~band.counted)

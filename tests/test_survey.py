@@ -373,3 +373,13 @@ def _never() -> Counts:
 def test_array_scenes_keep_the_protocol_of_rasters() -> None:
     scene: Any = ArrayScene(np.ones((2, 2), np.uint16))
     assert isinstance(scene, RasterScene)
+
+
+@pytest.mark.parametrize("units", [Units.LINEAR, Units.DB])
+def test_bounds_of_floats_are_the_same_for_any_number_of_threads(units: Units) -> None:
+    scenes = [db_scene(seed) if units == Units.DB else linear_scene(seed) for seed in range(3)]
+    bounds = []
+    for jobs in (1, 2, 5):
+        survey = survey_scenes(scenes, lambda scene, jobs=jobs: count_scene_db(scene, units, QUIET, jobs), QUIET)
+        bounds.append(float_bounds(survey, units, (1, 99), QUIET, jobs))
+    assert bounds[1:] == bounds[:1] * 2
