@@ -10,7 +10,11 @@ Data flow through the modules in this order:
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
-- ``chunks``, ``reader``, ``symmetry``, ``dataset``: patches become augmented samples for PyTorch.
+- ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
+  values under a ``symmetry``, many at once.
+- ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
+- ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
+- ``throughput``: how fast all that is on a machine.
 
 ``schema`` is the file format; every module that touches a file takes names from there.
 """

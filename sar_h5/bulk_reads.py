@@ -25,7 +25,10 @@ class BulkReads:
     """
 
     def __init__(self, chunks: DirectChunks, native: NativeReads) -> None:
-        self._chunks, self._native = chunks, native
+        self._chunks = chunks
+        table = chunks.table
+        # What both loops take first: how to read, and where patches lie.
+        self._file = (native.pread, native.decompress, chunks.descriptor, table.offsets, table.sizes, table.plain)
         self._scratch = threading.local()  # each thread's own memory for a chunk and for a decoded patch
 
     def values(
@@ -46,41 +49,14 @@ class BulkReads:
         Returns:
             How many patches were placed.
         """
-        chunks, table = self._chunks, self._chunks.table
-        frame, payload, codes = self._memory()
-        done: int = read_values(
-            self._native.pread,
-            self._native.decompress,
-            chunks.descriptor,
-            table.offsets,
-            table.sizes,
-            table.plain,
-            numbers,
-            symmetries,
-            lookup.table,
-            lookup.levels,
-            frame,
-            payload,
-            codes,
-            out,
-        )
+        table, levels = lookup.table, lookup.levels
+        done: int = read_values(*self._file, numbers, symmetries, table, levels, *self._memory(), out)
         return done
 
     def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
         """Read patches as stored into ``out`` (n, H, W), and return how many were read."""
-        chunks, table = self._chunks, self._chunks.table
         frame, _, _ = self._memory()
-        done: int = read_codes(
-            self._native.pread,
-            self._native.decompress,
-            chunks.descriptor,
-            table.offsets,
-            table.sizes,
-            table.plain,
-            numbers,
-            frame,
-            out,
-        )
+        done: int = read_codes(*self._file, numbers, frame, out)
         return done
 
     def _memory(self) -> _Scratch:
