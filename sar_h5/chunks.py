@@ -19,6 +19,7 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.chunk_table import ChunkTable, FileIdentity
 from sar_h5.compression import decompress
+from sar_h5.contents import open_file
 from sar_h5.errors import FormatError
 
 MOST_FRAME_OVERHEAD_NBYTES = 16
@@ -129,8 +130,7 @@ class LibraryChunks:
         process = os.getpid()
         file = self._files.get(process)
         if file is None:
-            # h5py's default locking, so that users may open the same file beside this handle.
-            file = self._files.setdefault(process, h5py.File(self._path, "r"))
+            file = self._files.setdefault(process, open_file(self._path, kept=True))
         patch: npt.NDArray[Any] = file[self._name][number]
         return patch
 

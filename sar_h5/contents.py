@@ -18,8 +18,12 @@ from sar_h5.schema import FileSettings
 Columns = dict[str, npt.NDArray[Any]]
 
 
-def open_file(path: str | Path) -> h5py.File:
+def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
     """Open an HDF5 file for reading, without locks, so that any number of processes may read and one may write.
+
+    Args:
+        path: the file.
+        kept: whether it stays open: then as h5py does by default, so that users may open it beside this handle.
 
     Raises:
         SourceError: where it is not there.
@@ -31,12 +35,12 @@ def open_file(path: str | Path) -> h5py.File:
     # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
     # with h5py's default, most likely, or with locks.
     reason: OSError | None = None
-    for locking in (False, None, True, "best-effort"):
+    for locking in (None, False, True, "best-effort") if kept else (False, None, True, "best-effort"):
         try:
             return h5py.File(path, "r", locking=locking)
         except OSError as error:
             reason = error
-            if "flag values don't match" not in str(error):
+            if not any(words in str(error) for words in _RETRIED):
                 break
     if _BEING_WRITTEN in str(reason):
         return _open_while_written(path)
@@ -53,6 +57,9 @@ def _open_while_written(path: str | Path) -> h5py.File:
             "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
         ) from error
 
+
+_RETRIED = ("flag values don't match", "unable to lock file")
+"""How HDF5 refuses a way of locking where another one may do."""
 
 _BEING_WRITTEN = "already open for write"
 """How HDF5 refuses a file whose writer has not closed it, in the file's own words."""

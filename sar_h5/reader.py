@@ -18,7 +18,7 @@ from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import PatchSource, find_patches, open_file
 from sar_h5.decode_threads import DecodeThreads
-from sar_h5.errors import CorruptPatchError, FormatError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error
 from sar_h5.lookup import Lookup
 from sar_h5.read_ahead import ReadAhead
 
@@ -63,6 +63,7 @@ class PatchReader:
             self.source = find_patches(file, name)
             self.lut = _read_lut(file, self.source)
             self.table = _read_table(self.path, file[self.source.name])
+        self._is_looked_up = True
 
     def __getstate__(self) -> dict[str, object]:
         return {"path": self.path, "source": self.source, "lut": self.lut}
@@ -70,6 +71,7 @@ class PatchReader:
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
         self.table = None
+        self._is_looked_up = False
         self._threads = DecodeThreads()
         self._opened = None
 
@@ -93,7 +95,7 @@ class PatchReader:
         """
         try:
             return self._open().chunks.read(number)
-        except FormatError:
+        except SarH5Error:
             raise  # of the file, not of this patch
         except (OSError, RuntimeError, ValueError) as error:
             raise CorruptPatchError.at(self.path, number, str(error)) from error
@@ -174,7 +176,7 @@ class PatchReader:
     def _open(self) -> _Opened:
         # Two threads may both open the file; one handle then goes unused and is closed with its last reference.
         if self._opened is None:
-            if self.table is None:
+            if not self._is_looked_up and self.table is None:
                 self._look_again()
             lookup = Lookup(self.lut, self.source.dtype)
             if self.table is None:
@@ -191,6 +193,7 @@ class PatchReader:
             if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:
                 raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
             self.table = _read_table(self.path, file[source.name])
+        self._is_looked_up = True
 
 
 def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] | None:

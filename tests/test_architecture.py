@@ -97,7 +97,7 @@ MAY_IMPORT: dict[str, str] = {
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
-    "chunks": "chunk_table compression errors schema h5py numpy",
+    "chunks": "chunk_table compression contents errors schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
     "cores": "",

@@ -188,3 +188,23 @@ def test_many_threads_may_open_and_close_it_at_once(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_threads_may_open_a_file_that_is_read_through_hdf5_at_the_same_time(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(5 * 6 * 7, dtype="u1").reshape(5, 6, 7), compression="gzip")
+    for _ in range(20):
+        readers = [PatchReader(tmp_path / "a.h5"), pickle.loads(pickle.dumps(PatchReader(tmp_path / "a.h5")))]
+        start, sums = threading.Barrier(6), []
+
+        def work(reader: PatchReader, start: threading.Barrier = start, sums: list[int] = sums) -> None:
+            start.wait()
+            sums.append(int(reader.read(4)[5, 6]))
+            PatchReader(reader.path)  # which looks at the file without locks
+
+        threads = [threading.Thread(target=work, args=(reader,)) for reader in readers * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sums == [209] * 6
