@@ -73,3 +73,23 @@ def bulk_reads(chunks: DirectChunks) -> BulkReads | None:
     """Return bulk reads of a file, or None where this machine or the stored dtype has no compiled way."""
     native = find_native_reads() if chunks.dtype in COMPILED_DTYPES else None
     return None if native is None else BulkReads(chunks, native)
+
+
+def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup) -> None:
+    """Compile the loops for a kind of file, or fetch them from the disk, by reading nothing with them.
+
+    Compiling takes seconds, once on a machine; done before workers start, none of them has to.
+
+    Args:
+        shape: (H, W) of a patch.
+        dtype: of what is stored.
+        lookup: the file's table.
+    """
+    if dtype not in COMPILED_DTYPES or find_native_reads() is None:
+        return
+    places, plain = np.empty(0, np.int64), np.empty(0, np.bool_)
+    patch = np.empty(shape, dtype)
+    frame, values, codes = np.empty(0, np.uint8), np.empty((0, *shape), np.float32), np.empty((0, *shape), dtype)
+    table, levels = lookup.table, lookup.levels
+    read_values(0, 0, -1, places, places, plain, places, frame, table, levels, frame, patch, patch, values)
+    read_codes(0, 0, -1, places, places, plain, places, frame, codes)

@@ -95,6 +95,7 @@ class SARH5Dataset(Dataset[Any]):
             raise SettingError(f"expected at least 1 thread; found threads={threads}")
         self._reader = PatchReader(self.path, dataset)
         self._check_possible(augment=augment, sample=sample, output=output)
+        self._reader.compile_loops()
         settings = self._reader.source.settings
         self.vmin = settings.vmin if settings else None
         self.vmax = settings.vmax if settings else None

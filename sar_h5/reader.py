@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.bulk_reads import BulkReads, bulk_reads
+from sar_h5.bulk_reads import BulkReads, bulk_reads, compile_loops
 from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import PatchSource, find_patches, open_file
@@ -74,6 +74,11 @@ class PatchReader:
         self._is_looked_up = False
         self._threads = DecodeThreads()
         self._opened = None
+
+    def compile_loops(self) -> None:
+        """Have the loops compiled, once on a machine, before worker processes need them."""
+        if self.table is not None:
+            compile_loops(self.source.shape[1:], self.source.dtype, Lookup(self.lut, self.source.dtype))
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import sar_h5.bulk_reads
+from sar_h5 import convert
 from sar_h5.bulk_reads import BulkReads, bulk_reads
 from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks
@@ -23,6 +24,7 @@ from sar_h5.lookup import Lookup
 from sar_h5.native import find_native_reads
 from sar_h5.reader import PatchReader
 from sar_h5.symmetry import apply_symmetry
+from tests.conftest import make_shards
 from tests.patch_files import chunk_place, make_codes, make_lut, overwrite, raw_chunks, read_plain, write_file
 
 COUNT, SIZE, LEVELS = 12, 32, 200
@@ -257,3 +259,25 @@ def test_flipped_bits_crash_nothing_and_change_no_other_patch(tmp_path: Path, co
     assert found["wrong"] == []
     assert found["unchanged"] + found["changed"] + found["refused"] == 200
     assert found["refused"] > 50
+
+
+@needs_native
+def test_loops_are_compiled_before_the_first_batch(tmp_path: Path) -> None:
+    script = """
+import sys, time
+import numpy as np
+from sar_h5 import kernels
+from sar_h5.dataset import SARH5Dataset
+
+for output in ("values", "codes"):
+    dataset = SARH5Dataset(sys.argv[1], augment=True, output=output)
+    before = [len(loop.signatures) for loop in (kernels.read_values, kernels.read_codes)]
+    assert before == [1, 1], before
+    dataset.__getitems__([0, 1])
+    dataset[1]
+    after = [len(loop.signatures) for loop in (kernels.read_values, kernels.read_codes)]
+    assert after == before, after
+"""
+    make_shards(tmp_path)
+    convert(tmp_path, tmp_path / "h5")
+    subprocess.run([sys.executable, "-W", "error", "-c", script, str(tmp_path / "h5" / "vv.h5")], check=True)
