@@ -272,12 +272,13 @@ from sar_h5.dataset import SARH5Dataset
 for output in ("values", "codes"):
     dataset = SARH5Dataset(sys.argv[1], augment=True, output=output)
     before = [len(loop.signatures) for loop in (kernels.read_values, kernels.read_codes)]
-    assert before == [1, 1], before
     dataset.__getitems__([0, 1])
     dataset[1]
     after = [len(loop.signatures) for loop in (kernels.read_values, kernels.read_codes)]
-    assert after == before, after
+    print(output, before, after)
 """
     make_shards(tmp_path)
     convert(tmp_path, tmp_path / "h5")
-    subprocess.run([sys.executable, "-W", "error", "-c", script, str(tmp_path / "h5" / "vv.h5")], check=True)
+    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path / "h5" / "vv.h5")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "values [1, 1] [1, 1]\ncodes [1, 1] [1, 1]\n"
