@@ -18,6 +18,10 @@ class SettingError(SarH5Error, ValueError):
     """A setting, option or argument that cannot be honoured."""
 
 
+class MissingExtraError(SarH5Error, ImportError):
+    """An optional library that is not installed."""
+
+
 class BoundsError(SarH5Error, ValueError):
     """Clip bounds that are missing, contradictory, or do not leave a range to scale to [0, 1]."""
 

@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, str] = {
     "__main__": "cli",
     "version": "",
     "errors": "",
+    "extras": "errors",
     "schema": "h5py numpy",
     "radiometry": "errors numpy",
     "units": "radiometry numpy",

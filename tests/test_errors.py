@@ -13,6 +13,7 @@ from sar_h5.errors import BadSource, BadSourceError, CorruptPatchError, PatchInd
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 NEAREST_BUILTIN = {
     "SarH5Error": Exception,
+    "MissingExtraError": ImportError,
     "SettingError": ValueError,
     "BoundsError": ValueError,
     "RadiometryError": ValueError,
