@@ -14,7 +14,7 @@ Data flow through the modules in this order:
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
 - ``splitmix``, ``sample_order``, ``samplers``: which samples an epoch takes, and in which order; ``sample_source``,
-  ``sampler_state``, ``patch_sampler`` split it among ranks and go on in the middle; ``shuffle_measure`` measures it.
+  ``scene_weights``, ``sampler_state``, ``patch_sampler`` split it among ranks and go on in the middle; ``shuffle_measure`` measures it.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
 

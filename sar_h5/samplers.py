@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +17,7 @@ from sar_h5.patch_sampler import PatchSampler, whole_number
 from sar_h5.sample_order import block_shuffled_order, choose_subset, shuffled_order, weighted_order
 from sar_h5.sample_source import SampleSource, SampleTable
 from sar_h5.sampler_state import Setting
+from sar_h5.scene_weights import SceneWeights, weights_by_scene
 
 
 class DistributedPatchSampler(PatchSampler):
@@ -210,7 +208,7 @@ class SceneWeightedSampler(PatchSampler):
         self,
         source: SampleSource,
         *,
-        weights: Literal["equal"] | Mapping[Any, float] | Sequence[float] | npt.NDArray[Any] = "equal",
+        weights: SceneWeights = "equal",
         n: int | None = None,
         seed: int = 0,
         drop_last: bool = False,
@@ -222,7 +220,7 @@ class SceneWeightedSampler(PatchSampler):
         if length < 0 or (length > 0 and table.count == 0):
             raise SettingError(f"expected n, 0 or more, of at least one sample; found n={n} of {table.count} samples")
         self._scenes = table.scenes
-        self._weights = _weights_by_scene(table, weights)
+        self._weights = weights_by_scene(weights, table.scenes, table.scene_names)
         super().__init__(table, length, seed=seed, shuffle=True, drop_last=drop_last, rank=rank, world_size=world_size)
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
@@ -247,56 +245,3 @@ def _subset_size(count: int, n: int | None, fraction: float | None) -> int:
         asked = f"n={n}" if fraction is None else f"fraction={fraction}, which is {size}"
         raise SettingError(f"expected a subset of 1 to {count} samples, as many as there are; found {asked}")
     return size
-
-
-def _weights_by_scene(table: SampleTable, weights: object) -> list[Fraction]:
-    """Return the weight of each scene that has samples, in order of scene number."""
-    numbers = np.unique(table.scenes).tolist()
-    if isinstance(weights, str):
-        if weights != "equal":
-            raise SettingError(f'expected weights "equal", a mapping or a list; found {weights!r}')
-        return [Fraction(1)] * len(numbers)
-    if isinstance(weights, Mapping):
-        found = _weights_of_mapping(table, numbers, weights)
-    else:
-        found = _weights_of_list(numbers, weights)
-    checked = [_check_weight(weight) for weight in found]
-    if checked and not any(checked):
-        raise SettingError("expected a weight above 0 for at least one scene that has samples; all are 0")
-    return checked
-
-
-def _weights_of_mapping(table: SampleTable, numbers: list[int], weights: Mapping[Any, Any]) -> list[Any]:
-    names = table.scene_names
-    keys: list[Any] = numbers if names is None else [names[number] for number in numbers]
-    known = keys if names is None else names
-    unknown = [key for key in weights if key not in known]
-    missing = [key for key in keys if key not in weights]
-    if unknown or missing:
-        problem = f"unknown are {unknown[:3]}" if unknown else f"missing are {missing[:3]}"
-        raise SettingError(
-            f"expected a weight for each of the {len(keys)} scenes that have samples, such as {keys[:3]}; {problem}. "
-            "Weight 0 leaves a scene out"
-        )
-    return [weights[key] for key in keys]
-
-
-def _weights_of_list(numbers: list[int], weights: Any) -> list[Any]:
-    array = np.asarray(weights)
-    if array.ndim != 1 or array.dtype.kind not in "uif":
-        raise SettingError(f"expected one weight per scene number; found {array.dtype} of shape {array.shape}")
-    if numbers and not (numbers[0] >= 0 and numbers[-1] < len(array)):
-        raise SettingError(
-            f"expected one weight per scene number, which are {numbers[0]} to {numbers[-1]}; found {len(array)} weights"
-        )
-    return [array[number].item() for number in numbers]
-
-
-def _check_weight(weight: Any) -> Fraction:
-    try:
-        number = float(weight)
-    except (TypeError, ValueError) as error:
-        raise SettingError(f"expected weights as numbers; found {weight!r}") from error
-    if not (math.isfinite(number) and number >= 0):
-        raise SettingError(f"expected finite weights, 0 or more; found {weight}")
-    return Fraction(number)  # exact, so that shares are the same on every machine

@@ -39,7 +39,7 @@ def mix_array(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def fold(*parts: int) -> int:
-    """Make one state of 64 bits of several integers of any size, where their order matters."""
+    """Make one state of 64 bits of the low 64 bits of several integers, where their order matters."""
     state = 0
     for part in parts:
         state = mix((state ^ int(part)) + GAMMA & MASK)  # NumPy's integers would overflow
