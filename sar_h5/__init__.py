@@ -13,8 +13,8 @@ Data flow through the modules in this order:
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
-- ``splitmix``, ``sample_order``, ``samplers``: which samples an epoch takes, and in which order; ``sample_source``,
-  ``scene_weights``, ``sampler_state``, ``patch_sampler`` split it among ranks and go on in the middle; ``shuffle_measure`` measures it.
+- ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
+  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
 

@@ -35,10 +35,7 @@ def weights_by_scene(weights: SceneWeights, scenes: npt.NDArray[Any], names: Seq
         if weights != "equal":
             raise SettingError(f'expected weights "equal", a mapping or a list; found {weights!r}')
         return [Fraction(1)] * len(numbers)
-    if isinstance(weights, Mapping):
-        found = _of_mapping(weights, numbers, names)
-    else:
-        found = _of_list(weights, numbers)
+    found = _of_mapping(weights, numbers, names) if isinstance(weights, Mapping) else _of_list(weights, numbers)
     checked = [_exact(weight) for weight in found]
     if checked and not any(checked):
         raise SettingError("expected a weight above 0 for at least one scene that has samples; all are 0")
