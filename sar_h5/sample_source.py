@@ -73,17 +73,16 @@ class SampleTable:
         """Hexadecimal SHA-256 by which to know the samples again, wherever the file lies.
 
         Of the number of samples and, as far as the source has them, of the columns of its index (which patches of the
-        file they are, from which scenes and places, and their checksums), of the names of the scenes, and of
-        ``content_digest``.
+        file they are, from which scenes and places, and their checksums), of the names of the scenes, and of the strings
+        ``content_digest`` and ``fingerprint``.
         """
         digest = hashlib.sha256(f"{self.count}".encode())
         for name, column in sorted(self._index().items()):
-            values = np.ascontiguousarray(column)
-            digest.update(f"/{name}:{values.dtype.kind}".encode())
-            # As numbers of one width, so that a column that is stored more narrowly is still the same.
-            digest.update(values.astype("<f8" if values.dtype.kind == "f" else "<i8").tobytes())
+            digest.update(f"/{name}:".encode())
+            digest.update(_column_bytes(np.asarray(column)))
         names = self.scene_names if self._index() else None
-        for part in (*(names or ()), getattr(self._source, "content_digest", None)):
+        stated = (getattr(self._source, name, None) for name in ("content_digest", "fingerprint"))
+        for part in (*(names or ()), *(text for text in stated if isinstance(text, str))):
             digest.update(f"/{part}".encode())
         return digest.hexdigest()
 
@@ -95,6 +94,13 @@ class SampleTable:
         except FormatError:
             return {}  # a file of others, without an index
         return index if isinstance(index, Mapping) else {}
+
+
+def _column_bytes(column: npt.NDArray[Any]) -> bytes:
+    """Return the values of a column, numbers in one width, so that how they are stored makes no difference."""
+    if column.dtype.kind in "iub":
+        return column.astype("<i8").tobytes()
+    return column.astype("<f8").tobytes() if column.dtype.kind == "f" else repr(column.tolist()).encode()
 
 
 def _describe(source: object) -> str:

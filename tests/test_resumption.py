@@ -116,6 +116,18 @@ def test_the_background_loader_counts_the_batches_that_the_loop_got(batch_size: 
         assert len(again) == total
 
 
+@needs_fork
+def test_torchdatas_loader_may_be_in_the_background() -> None:
+    sampler, loader = torchdata_loader(2, 4)
+    background = BackgroundLoader(loader)
+    before = flat(islice(background, 3))
+    resumed, loader = torchdata_loader(0, 4)
+    again = BackgroundLoader(loader)
+    again.load_state_dict(background.state_dict())
+    assert before + flat(again) == sampler.order(0).tolist()
+    assert len(resumed) == COUNT - 12
+
+
 def test_the_background_loader_goes_on_twice_and_on_other_ranks() -> None:
     def make(rank: int, ranks: int) -> BackgroundLoader:
         sampler = BlockShuffleSampler(24, block=3, blocks_in_memory=2, rank=rank, world_size=ranks)
