@@ -13,6 +13,8 @@ Data flow through the modules in this order:
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
+- ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
+  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
 
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
     from sar_h5.radiometry import preprocess_sar_complete as preprocess_sar_complete
     from sar_h5.radiometry import to_db as to_db
+    from sar_h5.samplers import BlockShuffleSampler as BlockShuffleSampler
+    from sar_h5.samplers import DistributedPatchSampler as DistributedPatchSampler
+    from sar_h5.samplers import SceneWeightedSampler as SceneWeightedSampler
+    from sar_h5.samplers import SubsetSampler as SubsetSampler
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.verification import verify as verify
@@ -46,9 +52,13 @@ __version__ = VERSION
 
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
+    "BlockShuffleSampler": "sar_h5.samplers",
+    "DistributedPatchSampler": "sar_h5.samplers",
     "PatchDecoder": "sar_h5.decoder",
     "SARH5Dataset": "sar_h5.dataset",
     "SarH5Error": "sar_h5.errors",
+    "SceneWeightedSampler": "sar_h5.samplers",
+    "SubsetSampler": "sar_h5.samplers",
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
@@ -65,9 +75,13 @@ torch."""
 
 __all__ = [
     "BackgroundLoader",
+    "BlockShuffleSampler",
+    "DistributedPatchSampler",
     "PatchDecoder",
     "SARH5Dataset",
     "SarH5Error",
+    "SceneWeightedSampler",
+    "SubsetSampler",
     "__version__",
     "analyze_sar_statistics",
     "compute_clip_bounds",

@@ -10,9 +10,13 @@ import sar_h5
 
 PUBLIC = [
     "BackgroundLoader",
+    "BlockShuffleSampler",
+    "DistributedPatchSampler",
     "PatchDecoder",
     "SARH5Dataset",
     "SarH5Error",
+    "SceneWeightedSampler",
+    "SubsetSampler",
     "__version__",
     "analyze_sar_statistics",
     "compute_clip_bounds",
