@@ -116,6 +116,11 @@ MAY_IMPORT: dict[str, str] = {
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "contents errors patch_checks progress structure_checks verify_report",
+    "conditions": "errors numpy",
+    "where": "conditions errors",
+    "manifest": "errors numpy",
+    "patch_table": "conditions contents errors georeference manifest schema where numpy",
+    "index_export": "errors extras patch_table pending where numpy",
     "info": "contents errors schema h5py numpy",
     "dataset": (
         "batch_memory batches contents cores decoder errors georeference reader schema selection "
@@ -133,6 +138,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
+    "commands.export": "index_export click",
     "commands.info": "info click",
     "commands.verify": "verification click",
 }
