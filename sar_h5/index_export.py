@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,17 @@ import numpy.typing as npt
 
 from sar_h5.errors import OutputError, SettingError
 from sar_h5.extras import import_extra
-from sar_h5.patch_table import PatchColumn, PatchTable, choose_patches, read_patch_table
+from sar_h5.patch_table import PatchTable, choose_patches, read_patch_table
 from sar_h5.pending import PendingFile
 from sar_h5.where import parse_where
 
-ROWS_AT_ONCE = 1 << 16
-"""Rows of a row group, and of what is in memory as Python objects."""
+ROWS_OF_GROUP = 1 << 16
+"""Rows of a row group in Parquet."""
 
-Pieces = Sequence[npt.NDArray[np.int64]]
+ROWS_OF_TEXT = 1 << 13
+"""Rows that are in memory as text at once."""
+
+Patches = npt.NDArray[np.int64]
 _QUOTED = frozenset(',"\r\n')
 
 
@@ -95,10 +98,9 @@ def export_index(
     condition = None if where is None else parse_where(where)
     table = read_patch_table(path, manifest)
     chosen = np.arange(table.count) if condition is None else choose_patches(table, condition)
-    pieces = [chosen[start : start + ROWS_AT_ONCE] for start in range(0, len(chosen), ROWS_AT_ONCE)]
     with PendingFile(out, overwrite=overwrite, option="--index") as pending:
         with _output_errors(out):
-            write(pending.partial, table, pieces)
+            write(pending.partial, table, chosen)
             nbytes = pending.partial.stat().st_size
         pending.commit()
     return IndexSummary(str(out), str(path), len(chosen), table.count, tuple(table.columns), nbytes)
@@ -112,28 +114,28 @@ def _output_errors(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written (disk full, or no longer there?): {error}") from error
 
 
-def _write_csv(path: Path, table: PatchTable, pieces: Pieces) -> None:
+def _pieces(chosen: Patches, size: int) -> Iterator[Patches]:
+    return (chosen[start : start + size] for start in range(0, len(chosen), size))
+
+
+def _write_csv(path: Path, table: PatchTable, chosen: Patches) -> None:
     # By hand, since the module csv of Python 3.11 leaves a lone carriage return unquoted, and cannot read that again;
     # and since a text that many rows share then need be quoted only once.
     texts = {
         name: [_cell(value) for value in column.values.tolist()]
         for name, column in table.columns.items()
-        if _is_text(column)
+        if column.is_text
     }
     with path.open("w", encoding="utf-8", newline="") as stream:
         stream.write(",".join(map(_cell, table.columns)) + "\n")
-        for piece in pieces:
+        for piece in _pieces(chosen, ROWS_OF_TEXT):
             cells = [
-                [texts[name][row] for row in column.rows[piece].tolist()]
-                if column.rows is not None and name in texts
+                [texts[name][row] for row in column.places(piece).tolist()]
+                if name in texts
                 else _number_cells(column.take(piece))
                 for name, column in table.columns.items()
             ]
             stream.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
-
-
-def _is_text(column: PatchColumn) -> bool:
-    return column.column.dtype == "utf-8"
 
 
 def _cell(text: str) -> str:
@@ -148,20 +150,20 @@ def _number_cells(values: npt.NDArray[Any]) -> list[str]:
     return cells
 
 
-def _write_parquet(path: Path, table: PatchTable, pieces: Pieces) -> None:
+def _write_parquet(path: Path, table: PatchTable, chosen: Patches) -> None:
     pyarrow = import_extra("pyarrow", "an index in Parquet")
     parquet = import_extra("pyarrow.parquet", "an index in Parquet")
     texts = {
         name: pyarrow.array(column.values, pyarrow.string()).dictionary_encode()
         for name, column in table.columns.items()
-        if _is_text(column)
+        if column.is_text
     }
     schema = _arrow_schema(pyarrow, table)
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in pieces:
+        for piece in _pieces(chosen, ROWS_OF_GROUP):
             arrays = [
-                texts[name].take(pyarrow.array(column.rows[piece]))
-                if column.rows is not None and name in texts
+                texts[name].take(pyarrow.array(column.places(piece)))
+                if name in texts
                 else pyarrow.array(column.take(piece))
                 for name, column in table.columns.items()
             ]
@@ -173,7 +175,7 @@ def _arrow_schema(pyarrow: Any, table: PatchTable) -> Any:
     fields = [
         pyarrow.field(
             name,
-            text if _is_text(column) else pyarrow.from_numpy_dtype(np.dtype(column.column.dtype)),
+            text if column.is_text else pyarrow.from_numpy_dtype(np.dtype(column.column.dtype)),
             metadata={"long_name": column.column.long_name, "units": column.column.units},
         )
         for name, column in table.columns.items()
@@ -191,4 +193,4 @@ def _arrow_schema(pyarrow: Any, table: PatchTable) -> Any:
     )
 
 
-_WRITERS: dict[str, Callable[[Path, PatchTable, Pieces], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+_WRITERS: dict[str, Callable[[Path, PatchTable, Patches], None]] = {".csv": _write_csv, ".parquet": _write_parquet}

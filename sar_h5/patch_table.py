@@ -60,9 +60,19 @@ class PatchColumn:
     values: npt.NDArray[Any]
     rows: npt.NDArray[np.integer[Any]] | None = None
 
-    def take(self, patches: npt.NDArray[np.int64] | slice) -> npt.NDArray[Any]:
+    @property
+    def is_text(self) -> bool:
+        """Whether the values are text, as str."""
+        return self.column.dtype == "utf-8"
+
+    def places(self, patches: npt.NDArray[np.int64]) -> npt.NDArray[np.integer[Any]]:
+        """Return where in ``values`` those of some patches are."""
+        return patches if self.rows is None else self.rows[patches]
+
+    def take(self, patches: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return the values of some patches."""
-        return self.values[patches] if self.rows is None else self.values[self.rows[patches]]
+        values: npt.NDArray[Any] = self.values[self.places(patches)]
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +98,8 @@ class PatchTable(Mapping[str, npt.NDArray[Any]]):
     columns: Mapping[str, PatchColumn]
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return self.columns[name].take(slice(None))
+        column = self.columns[name]
+        return column.take(np.arange(self.count))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)

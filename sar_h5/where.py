@@ -97,20 +97,29 @@ class _Parser:
         return Negation(self._negation(depth + 1)) if self._take("not") else self._comparison(depth)
 
     def _comparison(self, depth: int) -> Term:
-        first: Operand | None = None
-        if self._take("("):
-            inner = self.either(depth + 1)
-            self.expect(")", "and, or, or a closing parenthesis")
-            if not isinstance(inner, Flag):
-                return inner
-            first = inner.operand  # (valid_fraction) > 0.9
-        chain, signs = [first or self._operand()], []
-        if self._peek().text in ("in", "not") and self._peek().kind == "word":
-            return self._membership(chain[0])
+        first = self._side(depth)
+        if not isinstance(first, Operand):
+            return first
+        if self._peek().kind == "word" and self._peek().text in ("in", "not"):
+            return self._membership(first)
+        chain, signs = [first], []
         while self._peek().kind == "sign" and self._peek().text in COMPARISONS:
             signs.append(self._pop().text)
-            chain.append(self._operand())
-        return Comparison(tuple(chain), tuple(signs)) if signs else Flag(chain[0])
+            start = self._next
+            side = self._side(depth)
+            if not isinstance(side, Operand):
+                self._next = start
+                self._refuse("a column, a number or text in quotes")
+            chain.append(side)
+        return Comparison(tuple(chain), tuple(signs)) if signs else Flag(first)
+
+    def _side(self, depth: int) -> Term | Operand:
+        """Read a column or constant, or what stands in parentheses, which may be one as well."""
+        if not self._take("("):
+            return self._operand()
+        inner = self.either(depth + 1)
+        self.expect(")", "and, or, or a closing parenthesis")
+        return inner.operand if isinstance(inner, Flag) else inner
 
     def _membership(self, operand: Operand) -> Term:
         is_negated = self._take("not")
