@@ -90,7 +90,7 @@ def export_index(
         MissingExtraError: where Parquet is asked for and pyarrow is not installed.
     """
     out = Path(out)
-    write = _WRITERS.get(out.suffix.lower())
+    write = WRITERS.get(out.suffix.lower())
     if write is None:
         raise SettingError(f"{out}: expected an index named *.parquet or *.csv, found {out.suffix or 'no suffix'}")
     if manifest is not None and out.exists() and Path(manifest).exists() and out.samefile(manifest):
@@ -193,4 +193,5 @@ def _arrow_schema(pyarrow: Any, table: PatchTable) -> Any:
     )
 
 
-_WRITERS: dict[str, Callable[[Path, PatchTable, Patches], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+WRITERS: dict[str, Callable[[Path, PatchTable, Patches], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+"""How a table is written, by the end of its name."""
