@@ -93,8 +93,9 @@ def export_index(
     write = WRITERS.get(out.suffix.lower())
     if write is None:
         raise SettingError(f"{out}: expected an index named *.parquet or *.csv, found {out.suffix or 'no suffix'}")
-    if manifest is not None and out.exists() and Path(manifest).exists() and out.samefile(manifest):
-        raise SettingError(f"{out}: is the manifest itself; choose another name for the index")
+    for name, taken in (("file", path), ("manifest", manifest)):
+        if taken is not None and out.resolve() == Path(taken).resolve():
+            raise SettingError(f"{out}: is the {name} itself; choose another --index")
     condition = None if where is None else parse_where(where)
     table = read_patch_table(path, manifest)
     chosen = np.arange(table.count) if condition is None else choose_patches(table, condition)
@@ -159,7 +160,7 @@ def _write_parquet(path: Path, table: PatchTable, chosen: Patches) -> None:
         if column.is_text
     }
     schema = _arrow_schema(pyarrow, table)
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with path.open("wb") as stream, parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
         for piece in _pieces(chosen, ROWS_OF_GROUP):
             arrays = [
                 texts[name].take(pyarrow.array(column.places(piece)))
@@ -184,7 +185,7 @@ def _arrow_schema(pyarrow: Any, table: PatchTable) -> Any:
     return pyarrow.schema(
         fields,
         metadata={
-            "source": table.path,
+            "source": table.path.encode(errors="backslashreplace"),  # file names may hold any bytes
             "content_digest": table.digest,
             "polarization": settings.polarization,
             "vmin": repr(settings.vmin),

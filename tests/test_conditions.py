@@ -14,6 +14,7 @@ COLUMNS = {
     "scene": np.array([0, 1], dtype=np.int32),
     "checksum": np.array([0, 2**32 - 1], dtype=np.uint32),
     "ice": np.array([True, False]),
+    "land cover": np.array([1, 2]),
 }
 
 
@@ -28,7 +29,7 @@ COLUMNS = {
         ("ice and platform", r"platform \(character 9\) holds text, not truth values; compare it with something"),
         ("not 1", "holds numbers, not truth values"),
         ("platfrom == 'S1A'", r"no column platfrom \(character 1\); did you mean platform\? There are platform, valid_fraction, "),
-        ("ice or zebra == 1", r"no column zebra \(character 8\); There are platform"),
+        ("ice or zebra == 1", r"no column zebra \(character 8\); There are platform, .*, ice, `land cover`$"),
         ("x" * 5000 + " == 1", r"no column x+; There"),
     ],
 )  # fmt: skip

@@ -132,6 +132,25 @@ def test_a_condition_chooses_the_rows(file: Path, tmp_path: Path) -> None:
         assert [int(row["patch"]) for row in csv.DictReader(stream)] == expected.tolist()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes, as Linux has them")
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_paths_may_hold_any_bytes(file: Path, suffix: str) -> None:
+    odd = file.rename(file.with_name("\udcff.h5"))
+    summary = export_index(odd, odd.with_name(f"\udcff.{suffix}"))
+    assert summary.nbytes == Path(summary.path).stat().st_size
+    if suffix == "parquet":
+        with Path(summary.path).open("rb") as stream:
+            assert pyarrow.parquet.read_schema(stream).metadata[b"source"].endswith(b"\\udcff.h5")
+
+
+def test_a_file_without_patches_gives_a_table_without_rows(tmp_path: Path) -> None:
+    empty = write_file(tmp_path / "vv.h5", np.zeros((0, 8, 8), np.uint8), make_lut(200))
+    for name in ("index.csv", "index.parquet"):
+        assert export_index(empty, tmp_path / name).patches == 0
+    assert pyarrow.parquet.read_table(tmp_path / "index.parquet").num_rows == 0
+    assert len((tmp_path / "index.csv").read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_the_same_export_gives_the_same_bytes(file: Path, tmp_path: Path) -> None:
     for suffix in ("csv", "parquet"):
         first, second = (Path(export_index(file, tmp_path / f"{name}.{suffix}").path).read_bytes() for name in "ab")
@@ -140,6 +159,7 @@ def test_the_same_export_gives_the_same_bytes(file: Path, tmp_path: Path) -> Non
 
 def test_nothing_is_left_where_an_export_is_refused(file: Path, manifest: Path, tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("mine")
+    (tmp_path / "vv.csv").symlink_to(file)
     (tmp_path / "there.parquet").mkdir()
     before = snapshot(tmp_path)
     for name, options, error, message in (

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sar_h5.conditions import Condition
@@ -115,6 +115,7 @@ conditions = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(text=conditions)
 def test_a_condition_means_what_it_means_in_python(text: str) -> None:
     names = ("x", "n", "word", "flag")
