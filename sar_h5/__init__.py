@@ -10,6 +10,8 @@ Data flow through the modules in this order:
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
+- ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
+  select by and to export.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.index_export import export_index as export_index
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
@@ -62,6 +65,7 @@ _HOMES = {
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
+    "export_index": "sar_h5.index_export",
     "find_all_sar_files": "sar_h5.sources.discovery",
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
@@ -86,6 +90,7 @@ __all__ = [
     "analyze_sar_statistics",
     "compute_clip_bounds",
     "convert",
+    "export_index",
     "find_all_sar_files",
     "from_db",
     "handle_invalid_values",

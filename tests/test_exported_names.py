@@ -21,6 +21,7 @@ PUBLIC = [
     "analyze_sar_statistics",
     "compute_clip_bounds",
     "convert",
+    "export_index",
     "find_all_sar_files",
     "from_db",
     "handle_invalid_values",
