@@ -135,10 +135,10 @@ MAY_IMPORT: dict[str, str] = {
         "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
         "numpy torch"
     ),
-    "sample_choice": "contents errors file_patches joined_files patch_join numpy",
+    "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
-        "bad_samples decoder errors file_patches joined_files patch_cache patch_dataset patch_join sample_choice "
-        "schema selection numpy torch"
+        "bad_samples contents decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
+        "sample_choice schema selection numpy torch"
     ),
     "device_transfer": "torch",
     "sample_order": "splitmix numpy",
