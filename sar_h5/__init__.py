@@ -33,6 +33,7 @@ from sar_h5.version import VERSION
 if TYPE_CHECKING:
     from sar_h5.background import BackgroundLoader as BackgroundLoader
     from sar_h5.conversion import convert as convert
+    from sar_h5.datamodule import SARDataModule as SARDataModule
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
@@ -58,6 +59,7 @@ _HOMES = {
     "BlockShuffleSampler": "sar_h5.samplers",
     "DistributedPatchSampler": "sar_h5.samplers",
     "PatchDecoder": "sar_h5.decoder",
+    "SARDataModule": "sar_h5.datamodule",
     "SARH5Dataset": "sar_h5.dataset",
     "SarH5Error": "sar_h5.errors",
     "SceneWeightedSampler": "sar_h5.samplers",
@@ -82,6 +84,7 @@ __all__ = [
     "BlockShuffleSampler",
     "DistributedPatchSampler",
     "PatchDecoder",
+    "SARDataModule",
     "SARH5Dataset",
     "SarH5Error",
     "SceneWeightedSampler",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Sampler
@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Sampler
 from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
+
+Loader = TypeVar("Loader", bound=DataLoader[Any])
 
 MOST_WORKERS = 4
 """Default workers at most: four decode about 100,000 patches/s, more than a model takes."""
@@ -24,8 +26,8 @@ class LoaderSettings:
     Attributes:
         batch_size: samples in a training batch, of each rank.
         eval_batch_size: samples in other batches; None for twice as many, since no gradients are kept there.
-        num_workers: worker processes. None for none on Windows and macOS, where starting them takes seconds an epoch and
-            threads decode as fast; elsewhere one less than the cores that this rank may use, 4 at most.
+        num_workers: worker processes. None for none on Windows, where starting them is slow and threads decode as fast;
+            elsewhere one less than the cores that this rank may use, 4 at most.
         pin_memory: whether batches are copied to page-locked memory, from where the accelerator fetches them without
             waiting. None for yes where there is an accelerator.
         prefetch_factor: batches that each worker makes ahead.
@@ -51,7 +53,7 @@ class LoaderSettings:
         """Return the number of worker processes."""
         if self.num_workers is not None:
             return self.num_workers
-        return 0 if sys.platform in ("win32", "darwin") else min(MOST_WORKERS, usable_cores() - 1)
+        return 0 if sys.platform == "win32" else min(MOST_WORKERS, usable_cores() - 1)
 
     def pins(self) -> bool:
         """Return whether batches go to page-locked memory."""
@@ -59,13 +61,13 @@ class LoaderSettings:
 
 
 def make_loader(
+    kind: type[Loader],
     dataset: PatchDataset[Any],
     settings: LoaderSettings,
     *,
     training: bool,
     sampler: Sampler[int] | None = None,
-    kind: type[DataLoader[Any]] = DataLoader,
-) -> DataLoader[Any]:
+) -> Loader:
     """Make a loader.
 
     A training loader drops the last batch if it is smaller than the others: its gradient would weigh as much as theirs,
@@ -73,11 +75,11 @@ def make_loader(
     whole run: starting them for each epoch takes longer than many an epoch of validation.
 
     Args:
+        kind: class of the loader.
         dataset: the samples.
         settings: of the loader.
         training: whether it is for training.
         sampler: of the samples; None for all, in order.
-        kind: class of the loader.
     """
     workers = settings.workers()
     return kind(

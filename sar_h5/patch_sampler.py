@@ -135,6 +135,11 @@ class PatchSampler(DistributedSampler[int]):
         self._epoch_before_state = self.epoch
         self.epoch, self._resumed, self._iteration = position.epoch, position, None
 
+    def samples_per_rank(self) -> int:
+        """Return how many samples each rank gets in a whole epoch."""
+        _, world_size = self.ranks()
+        return self.length // world_size if self.drop_last else -(-self.length // world_size)
+
     def ranks(self) -> tuple[int, int]:
         """Return this process's rank, and how many there are."""
         if self._given is not None:

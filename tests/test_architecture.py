@@ -149,6 +149,13 @@ MAY_IMPORT: dict[str, str] = {
     "scene_weights": "errors numpy",
     "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
     "background": "device_transfer errors patch_dataset patch_sampler torch",
+    "lightning_base": "lightning pytorch_lightning",
+    "loader_settings": "cores errors patch_dataset torch",
+    "epoch_loader": "errors patch_dataset patch_sampler torch",
+    "datamodule": (
+        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_join "
+        "patch_sampler sampler_state samplers schema torch"
+    ),
     "page_cache": "",
     "bench_report": "",
     "machine_limits": "bench_report page_cache reader symmetry numpy torch",

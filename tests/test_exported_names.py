@@ -13,6 +13,7 @@ PUBLIC = [
     "BlockShuffleSampler",
     "DistributedPatchSampler",
     "PatchDecoder",
+    "SARDataModule",
     "SARH5Dataset",
     "SarH5Error",
     "SceneWeightedSampler",
