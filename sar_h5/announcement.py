@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sar_h5.chunk_table import read_chunk_table
 from sar_h5.chunks import DirectChunks, can_read_directly
 from sar_h5.contents import find_patches, open_file
+from sar_h5.errors import FormatError
 
 _PAGE_NBYTES = 4096
 
@@ -31,11 +32,7 @@ class PatchAnnouncer:
         self._opened: tuple[int, DirectChunks | None] | None = None
 
     def announce(self, samples: npt.NDArray[np.int64]) -> None:
-        """Tell the operating system that samples, int64 (n,), are about to be read.
-
-        Raises:
-            SourceError, FormatError: where the file is gone.
-        """
+        """Tell the operating system that samples, int64 (n,), are about to be read."""
         if not hasattr(os, "posix_fadvise"):
             return
         chunks = self._chunks()
@@ -52,13 +49,16 @@ class PatchAnnouncer:
         return self._opened[1]
 
     def _open(self) -> DirectChunks | None:
-        with open_file(self._path) as file:
-            source = find_patches(file, None)
-            patches = file[source.name]
-            if not can_read_directly(self._path, patches):
-                return None
-            table = read_chunk_table(patches)
-        return DirectChunks(self._path, table, source.shape[1:], source.dtype)
+        try:
+            with open_file(self._path) as file:
+                source = find_patches(file, None)
+                patches = file[source.name]
+                if not can_read_directly(self._path, patches):
+                    return None
+                table = read_chunk_table(patches)
+            return DirectChunks(self._path, table, source.shape[1:], source.dtype)
+        except (OSError, FormatError):  # whoever reads the file says what is wrong with it
+            return None
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_opened": None}

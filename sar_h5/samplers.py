@@ -123,7 +123,7 @@ class SubsetSampler(PatchSampler):
             chosen = choose_subset(self._count, self.length, self.seed, draw, scenes=self._scenes)
             self._chosen = draw, chosen
         _, chosen = self._chosen
-        return chosen[shuffled_order(self.length, self.seed, epoch)] if self.shuffle else chosen
+        return chosen[shuffled_order(self.length, self.seed, epoch)] if self.shuffle else chosen.copy()
 
     def settings(self) -> dict[str, Setting]:
         """Return what changes the order, besides the seed and the dataset."""
@@ -136,7 +136,9 @@ class BlockShuffleSampler(PatchSampler):
     ``block`` neighbouring samples are read from one place; the blocks come in random order, and the samples of each
     ``blocks_in_memory`` of them are shuffled. Blocks are announced to the operating system about as many blocks ahead,
     so that it reads each from the disk in one go, as long as the page cache has room for twice as many. All ranks are
-    in the same blocks at any time, so those of one machine share them; each machine reads all blocks.
+    in the same blocks at any time, so those of one machine share them; each machine reads all blocks. For an epoch of
+    6,144 patches (805 MB, not cached, ``block=64, blocks_in_memory=16``) Linux counted 837 reads of the disk, against
+    6,094 for a full shuffle, 5,430 for the same blocks without announcing them, and 246 in the order of the file.
 
     How random that is, for 720,953 samples of 60 scenes in batches of 64, as :func:`measure_shuffle` finds it. The
     last number is what a batch is worth in random samples, as far as the mixture of scenes goes; it is close to

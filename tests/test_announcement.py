@@ -127,6 +127,16 @@ def test_it_can_be_left_and_systems_without_advice_do_without(
     assert list(BlockShuffleSampler(dataset, block=4)) == expected
 
 
+@pytest.mark.parametrize("content", [None, b"no HDF5"])
+def test_a_file_that_cannot_be_read_is_left_to_who_reads_it(
+    tmp_path: Path, content: bytes | None, advice: Advice
+) -> None:
+    if content is not None:
+        (tmp_path / "a.h5").write_bytes(content)
+    PatchAnnouncer(str(tmp_path / "a.h5"), np.arange(4)).announce(np.arange(4))
+    assert advice == []
+
+
 def test_advice_that_the_system_refuses_is_not_needed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: int) -> None:
         raise OSError(22, "no")

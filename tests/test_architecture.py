@@ -125,7 +125,7 @@ MAY_IMPORT: dict[str, str] = {
     "device_transfer": "torch",
     "sample_order": "splitmix numpy",
     "shuffle_measure": "errors numpy",
-    "announcement": "chunk_table chunks contents numpy",
+    "announcement": "chunk_table chunks contents errors numpy",
     "sample_source": "announcement errors numpy",
     "sampler_state": "errors",
     "patch_sampler": "errors sample_source sampler_state numpy torch",
