@@ -16,7 +16,8 @@ Data flow through the modules in this order:
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
 - ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
-  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle.
+  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle;
+  ``announcement``: what is about to be read, for slow disks.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
 

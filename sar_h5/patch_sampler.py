@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -77,6 +78,19 @@ class PatchSampler(DistributedSampler[int]):
     def settings(self) -> dict[str, Setting]:
         """Return what changes the order, besides the seed and the dataset."""
         raise NotImplementedError
+
+    def approach(self, epoch: int, places: npt.NDArray[np.int64]) -> Iterator[None]:
+        """Step along with an iteration: do what should be done before the sample at each place of the order is taken.
+
+        Args:
+            epoch: number of the epoch.
+            places: int64 (n,), ascending; in the order that all ranks share.
+
+        Yields:
+            Once for each place.
+        """
+        del epoch
+        yield from itertools.repeat(None, len(places))
 
     @property
     def iteration(self) -> PatchIteration | None:
@@ -182,6 +196,9 @@ class PatchSampler(DistributedSampler[int]):
             self.epoch, self._epoch_before_state = self._epoch_before_state, None
         self._resumed, self._iteration = None, iteration
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_iteration": None}  # which is this process's own
+
     def _next_position(self) -> _Position:
         if self._resumed is not None and self._resumed.epoch == self.epoch:
             return self._resumed
@@ -209,7 +226,7 @@ class PatchIteration(Iterator[int]):
     def __next__(self) -> int:
         if self._samples is None:
             # Not before: loaders begin iterations that they do not use.
-            self._samples = map(int, self._own_samples())
+            self._samples = self._own_samples()
         sample = next(self._samples, None)
         if sample is None:
             self._sampler.give_up_resumption(self.position)
@@ -230,10 +247,13 @@ class PatchIteration(Iterator[int]):
         self._begin(self._sampler.position_in(state))
         self._sampler.hand_over(self)
 
-    def _own_samples(self) -> npt.NDArray[np.int64]:
-        order = self._sampler.order(self.position.epoch)
-        places = self.position.consumed + self._rank + self._world_size * np.arange(self._length)
-        return order[places % max(len(order), 1)]  # beyond the end, from the beginning
+    def _own_samples(self) -> Iterator[int]:
+        epoch, world_size = self.position.epoch, self._world_size
+        order = self._sampler.order(epoch)
+        places = self.position.consumed + self._rank + world_size * np.arange(self._length)
+        samples = order[places % max(len(order), 1)]  # beyond the end, from the beginning
+        for sample, _ in zip(samples, self._sampler.approach(epoch, places), strict=True):
+            yield int(sample)
 
 
 def _check_ranks(rank: int | None, world_size: int | None) -> tuple[int, int] | None:

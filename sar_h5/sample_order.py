@@ -58,12 +58,17 @@ def block_shuffled_order(count: int, seed: int, epoch: int, *, block: int, block
     Returns:
         int64 (count,), a permutation.
     """
-    blocks = -(-count // block)
-    place_of_block = np.empty(blocks, dtype=np.int64)
-    place_of_block[np.argsort(_keys(seed, epoch, _Draw.BLOCKS, blocks))] = np.arange(blocks)
+    sequence = block_sequence(count, seed, epoch, block=block)
+    place_of_block = np.empty_like(sequence)
+    place_of_block[sequence] = np.arange(len(sequence))
     windows = np.repeat(place_of_block // blocks_in_memory, block)[:count]
     order = shuffled_order(count, seed, epoch)
     return order[np.argsort(windows[order], kind="stable")]
+
+
+def block_sequence(count: int, seed: int, epoch: int, *, block: int) -> Order:
+    """Return in which order :func:`block_shuffled_order` comes to the blocks: int64, a permutation of their numbers."""
+    return np.argsort(_keys(seed, epoch, _Draw.BLOCKS, -(-count // block))).astype(np.int64)
 
 
 def choose_subset(count: int, n: int, seed: int, epoch: int = 0, *, scenes: npt.NDArray[Any] | None = None) -> Order:

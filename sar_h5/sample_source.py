@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.announcement import PatchAnnouncer
 from sar_h5.errors import FormatError, SettingError
 
 SampleSource = Sized | int | npt.NDArray[np.integer[Any]]
@@ -67,6 +68,12 @@ class SampleTable:
         """Names by scene number; None where the source has none."""
         scenes = getattr(self._source, "scenes", None)
         return [str(name) for name in scenes["name"]] if isinstance(scenes, Mapping) and "name" in scenes else None
+
+    @cached_property
+    def announcer(self) -> PatchAnnouncer | None:
+        """What announces samples that will be read soon; None where the source is no dataset of one file."""
+        path, patches = getattr(self._source, "path", None), self._index().get("patch")
+        return PatchAnnouncer(path, patches) if isinstance(path, str) and patches is not None else None
 
     @cached_property
     def fingerprint(self) -> str:

