@@ -131,8 +131,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             )
         if self._output == "codes" and self._store.dtype.itemsize > 2:
             raise SettingError(
-                f'output="codes" has no code left for the patches missing in one of {self._store.path}, whose tables take '
-                'all of two bytes: fill with a value of the tables, such as 0.0, or use output="values"'
+                f'output="codes" has no code left for the patches missing in one of {self._store.path}: their tables '
+                'fill two bytes; take as fill a value of the tables, such as 0.0, or use output="values"'
             )
 
     def _describe_files(self) -> None:
