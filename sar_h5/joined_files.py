@@ -17,7 +17,7 @@ from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_join import MISSING, How, Key, join_patches
 from sar_h5.scene_join import merge_scenes
 
-_INDEX_FILL = {"valid_fraction": np.nan, "checksum": 0}
+_INDEX_FILL = {"valid_fraction": np.float32(np.nan), "checksum": np.uint32(0)}
 """What stands for a missing patch in the columns of one file."""
 
 
@@ -141,9 +141,8 @@ class JoinedFiles:
             columns[f"patch_{suffix}"] = numbers
             there = numbers != MISSING
             for name, fill in _INDEX_FILL.items():
-                values = file.index()[name]
-                columns[f"{name}_{suffix}"] = joined = np.full(len(numbers), fill, dtype=values.dtype)
-                joined[there] = values[numbers[there]]
+                columns[f"{name}_{suffix}"] = joined = np.full(len(numbers), fill)
+                joined[there] = file.index()[name][numbers[there]]
         return columns
 
     def scenes(self) -> Columns:
