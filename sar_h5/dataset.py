@@ -60,7 +60,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             ``index`` tells which are missing: -1 in ``patch_vv`` or ``patch_vh``.
         on_bad_sample: what to do where a patch cannot be read: "raise" an error that says which; "skip" it, so that its
             batch is shorter, and an error where nothing is left of it; or "substitute" another one, drawn from ``seed``
-            and the patch's number. See :attr:`bad_samples`.
+            and the patch's number. See :attr:`bad_samples`. Codes of a single file are checked against its table only
+            where it is "skip" or "substitute".
         cache_nbytes: the most memory that patches may take which are kept, as stored, for later epochs: for storage so
             slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
             of its own. 0 for none.
@@ -169,6 +170,9 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             return super()._read(numbers, symmetries, memory)
         batch = memory.batch((len(numbers), *self._store.shape[1:]), self._store.dtype)
         self._store.codes(numbers, batch.numpy(), self._thread_count())
+        if self._bad_samples.policy != "raise" and isinstance(self._store, FilePatches):
+            # On an accelerator, looking them up would end the process; no policy could help there.
+            self._store.check_codes(numbers, batch.numpy())
         turns = np.zeros(len(numbers), np.uint8) if symmetries is None else symmetries
         return {"codes": batch, "symmetry": memory.small(turns)}
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sar_h5.cached_reads import CachedReads
 from sar_h5.contents import Columns, read_columns, read_identity
-from sar_h5.errors import FormatError, SarH5Error, SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.patch_cache import PatchCache
 from sar_h5.reader import PatchReader
 from sar_h5.schema import INDEX, SCENES, FileSettings
@@ -119,6 +119,17 @@ class FilePatches:
             CorruptPatchError: where stored bytes cannot be decoded.
         """
         (self._cached or self._reader).codes(numbers, out[:, 0], threads)
+
+    def check_codes(self, numbers: npt.NDArray[np.int64], codes: npt.NDArray[Any]) -> None:
+        """Make sure that patches as stored, (n, 1, H, W), have a value for each code.
+
+        Raises:
+            CorruptPatchError: for the first one that has not.
+        """
+        levels = len(self.luts[0])
+        if codes.max(initial=0) >= levels:
+            first = int((codes >= levels).any(axis=(1, 2, 3)).argmax())
+            raise CorruptPatchError.at(self.path, int(numbers[first]), f"a code lies outside the table of {levels}")
 
     def index(self) -> Columns:
         """Return the columns of ``/index``, an entry for each patch.

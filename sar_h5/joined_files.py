@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.contents import Columns
-from sar_h5.errors import CorruptPatchError, SettingError
+from sar_h5.errors import SettingError
 from sar_h5.file_patches import FilePatches
 from sar_h5.join_checks import check_shapes, read_key, why_nothing_in_common
 from sar_h5.patch_cache import PatchCache
@@ -120,7 +120,7 @@ class JoinedFiles:
             there = wanted != MISSING
             stored = np.empty((int(there.sum()), 1, *file.shape[2:]), dtype=file.dtype)
             file.codes(wanted[there], stored, threads)
-            _check_codes(file, wanted[there], stored)
+            file.check_codes(wanted[there], stored)
             out[there, channel] = stored[:, 0]
             if not there.all():
                 out[~there, channel] = _same_bits(lut, self._fill)[0]
@@ -196,14 +196,6 @@ def _as_float32(fill: float) -> np.float32:
 def _same_bits(lut: npt.NDArray[np.float32], value: np.float32) -> npt.NDArray[np.intp]:
     """Return the codes whose value is bit for bit ``value``: NaN is found, and -0.0 is not 0.0."""
     return np.flatnonzero(lut.view(np.uint32) == value.view(np.uint32))
-
-
-def _check_codes(file: FilePatches, numbers: npt.NDArray[np.int64], stored: npt.NDArray[Any]) -> None:
-    levels = len(file.luts[0])
-    if stored.max(initial=0) < levels:
-        return
-    first = int(numbers[int((stored >= levels).any(axis=(1, 2, 3)).argmax())])
-    raise CorruptPatchError.at(file.path, first, f"a code lies outside the table of {levels}")
 
 
 def _places(keys: Sequence[Key], numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
