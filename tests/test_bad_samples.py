@@ -50,7 +50,17 @@ def batches_of(dataset: SARH5Dataset, workers: int = 0, **options: Any) -> list[
     if workers:
         options |= {"num_workers": workers, "multiprocessing_context": options.get("multiprocessing_context", FORK)}
         options |= {"timeout": 60}
-    return list(DataLoader(dataset, **{"batch_size": BATCH} | options))
+    iterator, batches, errors = iter(DataLoader(dataset, **{"batch_size": BATCH} | options)), [], []
+    while True:  # to the end: PyTorch waits ten seconds for workers that are given up
+        try:
+            batches.append(next(iterator))
+        except StopIteration:
+            break
+        except CorruptPatchError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return batches
 
 
 @given(st.integers(-(2**70), 2**70), st.integers(0, 2**40), st.integers(1, 10**6))
