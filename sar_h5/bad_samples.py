@@ -30,8 +30,7 @@ class BadSamples:
     def __init__(self, policy: Policy, count: int) -> None:
         self.policy = policy
         self._times = torch.zeros(0 if policy == "raise" else count, dtype=torch.int32)
-        if policy != "raise":
-            self._times.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        self._share()
 
     def note(self, number: int, error: CorruptPatchError) -> None:
         """Count a patch that could not be read; the first time in the run it is logged as a warning."""
@@ -43,6 +42,14 @@ class BadSamples:
         """Return how often each bad patch was met, by its number."""
         times = self._times.numpy()
         return {number: int(times[number]) for number in np.flatnonzero(times).tolist()}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._share()  # a copy has memory of its own, which its workers share in their turn
+
+    def _share(self) -> None:
+        if self.policy != "raise" and not self._times.is_shared():  # type: ignore[no-untyped-call]  # as below
+            self._times.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
 
 
 def draw_substitute(seed: int, number: int, attempt: int, count: int) -> int:

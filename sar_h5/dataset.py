@@ -21,7 +21,7 @@ from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
 from sar_h5.patch_join import How
 from sar_h5.sample_choice import choose_patches
-from sar_h5.schema import DEFAULT_SPLIT
+from sar_h5.schema import DEFAULT_SPLIT, UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
 
 
@@ -64,8 +64,11 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         dataset: path of the dataset within the file; None for ``/patches``, or the only one that fits.
         how: of several files: "inner" for the places that all of them have, "outer" for those that any of them has.
         fill: with "outer", the value of a channel whose file has no such patch; 0.0 is that of pixels without data.
+            ``index`` tells which are missing: -1 in ``patch_vv`` or ``patch_vh``.
         on_bad_sample: what to do where a patch cannot be read: "raise" an error that says which; "skip" it, so that its
-            batch is shorter; or "substitute" another one, drawn from ``seed``. See :attr:`bad_samples`.
+            batch is shorter, and an error where nothing is left of it; or "substitute" another one, drawn from ``seed``
+            and the patch's number. See :attr:`bad_samples`. Codes of a single file are checked against its table only
+            where it is "skip" or "substitute".
         cache_nbytes: the most memory that patches may take which are kept, as stored, for later epochs: for storage so
             slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
             of its own. 0 for none.
@@ -75,7 +78,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         vmin, vmax: bounds in dB that were scaled to 0 and 1.
         polarization: "vv", "vh", "hh" or "hv". Of several files these three are tuples, an entry for each channel.
         patch_size: side of a patch in pixels.
-        stride: distance of neighbouring patches in pixels, -1 where unknown. These five are None for files of others.
+        stride: distance of neighbouring patches in pixels, -1 where unknown or where several files differ. These five
+            are None for files of others.
         pin_batches: whether batches made in this process lie in page-locked memory. For those who hold on to each batch
             until its copy to the device is done, as ``BackgroundLoader`` does: the memory is used again after that.
 
@@ -136,6 +140,11 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
                 f'output="codes" needs codes with a table of their values; {self._store.path} holds {held} values '
                 'themselves: use output="values", or convert with --encoding palette'
             )
+        if self._output == "codes" and self._store.dtype.itemsize > 2:
+            raise SettingError(
+                f'output="codes" has no code left for the patches missing in one of {self._store.path}: their tables '
+                'fill two bytes; take as fill a value of the tables, such as 0.0, or use output="values"'
+            )
 
     def _describe_files(self) -> None:
         files = self._store.files
@@ -146,7 +155,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         self.vmin, self.vmax, self.polarization = (fact if several else fact[0] for fact in facts)
         self.path = tuple(file.path for file in files) if several else files[0].path
         self.patch_size = first.patch_size if first else None
-        self.stride = first.stride if first else None
+        strides = {each.stride for each in settings if each}
+        self.stride = None if first is None else first.stride if len(strides) == 1 else UNKNOWN
 
     def decoder(self) -> PatchDecoder:
         """Return the module that turns batches of ``output="codes"`` into values on the device they are on.
@@ -181,6 +191,9 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             return super()._read(numbers, symmetries, memory)
         batch = memory.batch((len(numbers), *self._store.shape[1:]), self._store.dtype)
         self._store.codes(numbers, batch.numpy(), self._thread_count())
+        if self._bad_samples.policy != "raise" and isinstance(self._store, FilePatches):
+            # On an accelerator, looking them up would end the process; no policy could help there.
+            self._store.check_codes(numbers, batch.numpy())
         turns = np.zeros(len(numbers), np.uint8) if symmetries is None else symmetries
         return {"codes": batch, "symmetry": memory.small(turns)}
 

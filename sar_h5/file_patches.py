@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import operator
 from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import numpy.typing as npt
 
 from sar_h5.cached_reads import CachedReads
 from sar_h5.contents import Columns, read_columns, read_identity
-from sar_h5.errors import SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.patch_cache import PatchCache
 from sar_h5.reader import PatchReader
 from sar_h5.schema import INDEX, SCENES, FileSettings
 from sar_h5.shared_table import SharedTable
+
+_SAMPLED = 16
+"""How many patches tell files of others apart, of which nothing keeps a digest."""
 
 
 class FilePatches:
@@ -33,11 +38,14 @@ class FilePatches:
     """
 
     def __init__(self, path: str | Path, dataset: str | None = None, cache_nbytes: int = 0) -> None:
-        if cache_nbytes < 0:
+        if operator.index(cache_nbytes) < 0:
             raise SettingError(f"expected cache_nbytes of 0 or more bytes; found {cache_nbytes}")
         self._reader = PatchReader(path, dataset)
         self._reader.compile_loops()
-        self._cached = CachedReads(self._reader, cache_nbytes) if cache_nbytes else None
+        self._cached: CachedReads | None = None
+        if cache_nbytes:
+            self._cached = CachedReads(self._reader, cache_nbytes)
+            self._cached.compile_loops()
         self._shared_table: SharedTable | None = None
         self._columns: dict[str, Columns] = {}
 
@@ -110,13 +118,24 @@ class FilePatches:
         Raises:
             CorruptPatchError: where stored bytes cannot be decoded.
         """
-        self._reader.codes(numbers, out[:, 0] if out.shape[1] == 1 else out, threads)
+        (self._cached or self._reader).codes(numbers, out[:, 0], threads)
 
-    def index(self) -> Columns:
-        """Return the columns of ``/index``.
+    def check_codes(self, numbers: npt.NDArray[np.int64], codes: npt.NDArray[Any]) -> None:
+        """Make sure that patches as stored, (n, 1, H, W), have a value for each code.
 
         Raises:
-            FormatError: where the file has none.
+            CorruptPatchError: for the first one that has not.
+        """
+        levels = len(self.luts[0])
+        if codes.max(initial=0) >= levels:
+            first = int((codes >= levels).any(axis=(1, 2, 3)).argmax())
+            raise CorruptPatchError.at(self.path, int(numbers[first]), f"a code lies outside the table of {levels}")
+
+    def index(self) -> Columns:
+        """Return the columns of ``/index``, an entry for each patch.
+
+        Raises:
+            FormatError: where the file has none, or they cannot be read or do not fit its patches.
         """
         return self._read_columns(INDEX)
 
@@ -124,13 +143,14 @@ class FilePatches:
         """Return the columns of ``/scenes``.
 
         Raises:
-            FormatError: where the file has none.
+            FormatError: where the file has none, or they cannot be read.
         """
         return self._read_columns(SCENES)
 
     def identity(self) -> str:
-        """Return the digest of the file's content; of files of others, their shape and size."""
-        return read_identity(self.path, self._reader.source)
+        """Return the digest of the file's content; of files of others, their shape and size and some patches."""
+        identity = read_identity(self.path, self._reader.source)
+        return identity if self.settings is not None else f"{identity} {self._sampled_digest()}"
 
     def close(self) -> None:
         """Close this process's handle; the next access opens it again."""
@@ -148,7 +168,43 @@ class FilePatches:
         if self._shared_table is not None:
             self._reader.table = self._shared_table.table()
 
+    def _sampled_digest(self) -> str:
+        """Return a digest of patches spread over the file; all of them would take as long as an epoch."""
+        count, _, height, width = self.shape
+        numbers = np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).astype(np.int64))
+        stored = np.empty((len(numbers), 1, height, width), dtype=self.dtype)
+        self.codes(numbers, stored)
+        return hashlib.sha256(stored.tobytes()).hexdigest()
+
     def _read_columns(self, group: str) -> Columns:
         if group not in self._columns:
-            self._columns[group] = read_columns(self.path, group)
+            self._columns[group] = self._checked(group, self._try_to_read(group))
         return self._columns[group]
+
+    def _try_to_read(self, group: str) -> Columns:
+        try:
+            return read_columns(self.path, group)
+        except SarH5Error:
+            raise
+        except (
+            AttributeError,
+            KeyError,
+            OSError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:  # as h5py says that they are damaged
+            raise FormatError(
+                f"{self.path}: the columns of /{group} cannot be read: {error}; run `sar-h5 verify {self.path}`"
+            ) from error
+
+    def _checked(self, group: str, columns: Columns) -> Columns:
+        """Return one entry per patch or scene; patches that were appended since the file was opened are left out."""
+        count = self.shape[0] if group == INDEX else len(columns["name"])
+        for name, values in columns.items():
+            if len(values) < count:
+                raise FormatError(
+                    f"{self.path}: expected {count} entries in /{group}/{name}, found {len(values)}; run "
+                    f"`sar-h5 verify {self.path}`"
+                )
+        return {name: values[:count] for name, values in columns.items()}

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from sar_h5.contents import Columns
 from sar_h5.errors import SettingError
 from sar_h5.file_patches import FilePatches
+from sar_h5.join_checks import check_shapes, read_key, why_nothing_in_common
 from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_join import MISSING, How, Key, join_patches
 from sar_h5.scene_join import merge_scenes
-from sar_h5.schema import UNKNOWN
 
-_INDEX_FILL = {"valid_fraction": np.nan, "checksum": 0}
+_INDEX_FILL = {"valid_fraction": np.float32(np.nan), "checksum": np.uint32(0)}
 """What stands for a missing patch in the columns of one file."""
 
 
@@ -37,22 +37,25 @@ class JoinedFiles:
     Raises:
         SourceError: where a file is not there.
         FormatError: where one is no file of patches, or tells nothing of scenes.
-        SettingError: where the files cannot be joined.
+        SettingError: where the files cannot be joined, or an argument cannot be honoured.
     """
 
     def __init__(
         self, paths: Sequence[str | Path], how: How = "inner", fill: float = 0.0, cache_nbytes: int = 0
     ) -> None:
+        if cache_nbytes < 0:
+            raise SettingError(f"expected cache_nbytes of 0 or more bytes; found {cache_nbytes}")
+        self._fill = _as_float32(fill)
         self.files = tuple(FilePatches(path, cache_nbytes=cache_nbytes // len(paths)) for path in paths)
-        self._fill = np.float32(fill)
-        _check_shapes(self.files)
-        scenes = [file.scenes() for file in self.files]
-        self._scenes, renumbered = merge_scenes(scenes, [file.path for file in self.files])
-        keys = [_key(file, numbers) for file, numbers in zip(self.files, renumbered, strict=True)]
-        self.numbers = join_patches(keys, how)
+        check_shapes(self.files)
+        scenes, names = [file.scenes() for file in self.files], [file.path for file in self.files]
+        self._scenes, self._renumbered = merge_scenes(scenes, names)
+        self.numbers = join_patches(self._keys(), how, names)
         if not len(self.numbers):
-            raise SettingError(_why_nothing_in_common(self.files, scenes))
-        self._places = _places(keys, self.numbers)
+            raise SettingError(why_nothing_in_common(self.files, scenes))
+        self._gaps = (self.numbers == MISSING).any(axis=0)
+        self._luts = self._tables()
+        self._columns: Columns | None = None
 
     @property
     def path(self) -> str:
@@ -66,20 +69,16 @@ class JoinedFiles:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of codes: the smallest unsigned integer that holds those of all files, and one for missing patches."""
-        return np.min_scalar_type(max((len(lut) for lut in self.luts), default=1) - 1)
+        """Of codes: the smallest unsigned integer that holds those of all tables in :attr:`luts`."""
+        return np.min_scalar_type(max((len(lut) for lut in self._luts), default=1) - 1)
 
     @property
     def luts(self) -> tuple[npt.NDArray[np.float32], ...]:
-        """The table of values of each file, float32 (K,), followed by the value of missing patches where there are any.
+        """The table of values of each file, float32 (K,); empty where a file holds values itself.
 
-        None where a file holds values itself.
+        Where patches are missing their value follows, unless the table has it already.
         """
-        tables = [file.luts[0] for file in self.files if file.luts]
-        if len(tables) < len(self.files):
-            return ()
-        gaps = (self.numbers == MISSING).any(axis=0)
-        return tuple(np.append(lut, self._fill) if gap else lut for lut, gap in zip(tables, gaps, strict=True))
+        return self._luts
 
     @property
     def caches(self) -> tuple[PatchCache, ...]:
@@ -113,15 +112,18 @@ class JoinedFiles:
             threads: how many to share the work out to.
 
         Raises:
-            CorruptPatchError: where stored bytes cannot be decoded.
+            CorruptPatchError: where stored bytes cannot be decoded, or a code is not in the file's table: it would
+                lead to another channel's.
         """
-        for channel, (file, lut) in enumerate(zip(self.files, self.luts, strict=True)):
+        for channel, (file, lut) in enumerate(zip(self.files, self._luts, strict=True)):
             wanted = self.numbers[numbers, channel]
             there = wanted != MISSING
             stored = np.empty((int(there.sum()), 1, *file.shape[2:]), dtype=file.dtype)
             file.codes(wanted[there], stored, threads)
+            file.check_codes(wanted[there], stored)
             out[there, channel] = stored[:, 0]
-            out[~there, channel] = len(lut) - 1
+            if not there.all():
+                out[~there, channel] = _same_bits(lut, self._fill)[0]
 
     def index(self) -> Columns:
         """Return scene (of :meth:`scenes`), row and column, and for each file what else it says of its patches.
@@ -129,12 +131,18 @@ class JoinedFiles:
         The columns of a file carry its polarization: ``patch_vv`` (the number in that file, -1 where missing),
         ``valid_fraction_vv`` (NaN where missing), ``checksum_vv`` (0 where missing).
         """
-        columns: Columns = dict(zip(("scene", "row", "col"), self._places, strict=True))
+        if self._columns is None:
+            self._columns = self._join_columns()
+        return self._columns
+
+    def _join_columns(self) -> Columns:
+        columns: Columns = dict(zip(("scene", "row", "col"), _places(self._keys(), self.numbers), strict=True))
         for suffix, file, numbers in zip(self._suffixes(), self.files, self.numbers.T, strict=True):
             columns[f"patch_{suffix}"] = numbers
+            there = numbers != MISSING
             for name, fill in _INDEX_FILL.items():
-                values = file.index()[name][numbers]
-                columns[f"{name}_{suffix}"] = np.where(numbers == MISSING, values.dtype.type(fill), values)
+                columns[f"{name}_{suffix}"] = joined = np.full(len(numbers), fill)
+                joined[there] = file.index()[name][numbers[there]]
         return columns
 
     def scenes(self) -> Columns:
@@ -142,42 +150,52 @@ class JoinedFiles:
         return self._scenes
 
     def identity(self) -> str:
-        """Return what tells these patches from others: the contents of the files, and which patches go together."""
-        return " ".join([*(file.identity() for file in self.files), str(self.shape[0])])
+        """Return what tells these patches from others: the contents of the files, and what stands where one has none.
+
+        Which patches go together follows from the contents, once it is known how many do.
+        """
+        fill = f"{self._fill.tobytes().hex()}" if self._gaps.any() else "complete"
+        return " ".join([*(file.identity() for file in self.files), str(self.shape[0]), fill])
 
     def close(self) -> None:
         """Close this process's handles; the next access opens them again."""
         for file in self.files:
             file.close()
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_columns": None}
+
+    def _keys(self) -> list[Key]:
+        return [read_key(file, numbers) for file, numbers in zip(self.files, self._renumbered, strict=True)]
+
+    def _tables(self) -> tuple[npt.NDArray[np.float32], ...]:
+        tables = [file.luts[0] for file in self.files if file.luts]
+        if len(tables) < len(self.files):
+            return ()
+        return tuple(
+            np.append(lut, self._fill) if gap and not len(_same_bits(lut, self._fill)) else lut
+            for lut, gap in zip(tables, self._gaps, strict=True)
+        )
+
     def _suffixes(self) -> list[str]:
         names = [file.settings.polarization if file.settings else "" for file in self.files]
         return names if len(set(names)) == len(names) else [str(number) for number in range(len(names))]
 
 
-def _check_shapes(files: Sequence[FilePatches]) -> None:
-    for file in files:
-        if file.settings is None:
-            raise SettingError(
-                f"{file.path} tells no scenes and positions to join by; expected files that sar-h5 convert has made"
-            )
-        if file.shape[2:] != files[0].shape[2:]:
-            sizes = " and ".join(f"{each.path} {each.shape[2]} x {each.shape[3]}" for each in (files[0], file))
-            raise SettingError(
-                f"expected files with patches of one size, found {sizes}; convert them with the same --patch-size"
-            )
+def _as_float32(fill: float) -> np.float32:
+    try:
+        with np.errstate(over="ignore"):
+            value = np.float32(float(fill))
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"expected fill as a number, NaN too; found {fill!r}") from error
+    if np.isinf(value) and not np.isinf(float(fill)):
+        raise SettingError(f"expected fill as a number that float32 holds; found {fill!r}")
+    return value
 
 
-def _key(file: FilePatches, renumbered: npt.NDArray[np.int64]) -> Key:
-    index = file.index()
-    unknown = int(((index["row"] == UNKNOWN) | (index["col"] == UNKNOWN)).sum())
-    if unknown:
-        raise SettingError(
-            f"{file.path}: {unknown} of its {len(index['row'])} patches do not know their row and column, as those "
-            "made from shards; such a file cannot be joined with another. Convert the products themselves, or stack "
-            "the channels before"
-        )
-    return renumbered[index["scene"]], index["row"], index["col"]
+def _same_bits(lut: npt.NDArray[np.float32], value: np.float32) -> npt.NDArray[np.intp]:
+    """Return the codes whose value is bit for bit ``value``: NaN is found, and -0.0 is not 0.0."""
+    return np.flatnonzero(lut.view(np.uint32) == value.view(np.uint32))
 
 
 def _places(keys: Sequence[Key], numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], ...]:
@@ -187,21 +205,3 @@ def _places(keys: Sequence[Key], numbers: npt.NDArray[np.int64]) -> tuple[npt.ND
         for place, values in zip(places, key, strict=True):
             place[there] = values[wanted[there]]
     return places
-
-
-def _why_nothing_in_common(files: Sequence[FilePatches], scenes: Sequence[Columns]) -> str:
-    common = set.intersection(*(set(columns["name"]) for columns in scenes))
-    paths = " and ".join(file.path for file in files)
-    if common:
-        return (
-            f"{paths} have {len(common)} scenes in common, but no patch at the same row and column: were they cut with "
-            "other strides, or does their filter keep other places? "
-            'how="outer" takes the places that any of them has'
-        )
-    some = "; ".join(f"{file.path} holds {_few(columns['name'])}" for file, columns in zip(files, scenes, strict=True))
-    return f"expected files of the same scenes, found none in common: {some}"
-
-
-def _few(names: npt.NDArray[Any]) -> str:
-    shown = ", ".join(str(name) for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "no scene"

@@ -22,9 +22,10 @@ class PatchCache:
 
     A training epoch reads every patch once, in another order each time, so that the patch used least recently is the
     next one to be needed as likely as any other. What counts is that patches stay: once the cache is full, most new
-    ones are not kept, and the few that are replace others at random, so that it follows when other patches are read. Of
-    a cache that holds a fraction f of the patches about f are found then, where replacing the least recently used finds
-    about f^2 / 2.
+    ones are not kept, and the few that are replace others at random, so that it follows when other patches are read.
+    With room for a fraction f of the patches, almost f of an epoch's reads are hits: 0.23, 0.48 and 0.90 for f of 0.25,
+    0.5 and 0.9. Keeping the most recently used ones instead would give f + (1 - f) ln(1 - f), the probability that the
+    product of two uniform numbers exceeds 1 - f: 0.03, 0.15 and 0.67.
 
     Args:
         limit_nbytes: the most that patches and their entries may take.

@@ -107,12 +107,27 @@ class PatchDataset(Dataset[Any], Generic[Store]):
         if len(indices) == 0:
             return []
         if type(self).__getitem__ is not PatchDataset.__getitem__:
-            return [self[index] for index in indices]  # a subclass makes samples in a way of its own
+            return self._own_samples(indices)
         numbers = self._patch_numbers(indices)
         batch = Batch(self._make(numbers, self._memory(batched=True)))
         if self._transform is None:
             return batch
         return [self._transform(sample) for sample in batch.plain()]
+
+    def _own_samples(self, indices: Sequence[int]) -> list[Any]:
+        """Return the samples of a subclass that makes them in a way of its own, one by one."""
+        samples: list[Any] = []
+        bad: CorruptPatchError | None = None
+        for index in indices:
+            try:
+                samples.append(self[index])
+            except CorruptPatchError as error:
+                if self._bad_samples.policy != "skip":
+                    raise
+                bad = error
+        if not samples and bad is not None:
+            raise bad
+        return samples
 
     def set_epoch(self, epoch: int) -> None:
         """Change the draw of the symmetries; call it before each epoch, as with a distributed sampler.
@@ -126,7 +141,7 @@ class PatchDataset(Dataset[Any], Generic[Store]):
     def index(self) -> Columns:
         """Where each sample comes from: arrays of len(self), ``patch`` (its number) and what the source tells of it."""
         columns = self._store.index()
-        numbers = np.arange(self._store.shape[0]) if self._patches is None else self._patches
+        numbers = self._all_numbers()
         return {"patch": numbers} | {name: values[numbers] for name, values in columns.items()}
 
     @property
@@ -146,8 +161,7 @@ class PatchDataset(Dataset[Any], Generic[Store]):
     def fingerprint(self) -> str:
         """What tells this dataset's samples from those of another, wherever the files lie: SHA-256, hexadecimal."""
         digest = hashlib.sha256(self._store.identity().encode())
-        if self._patches is not None:
-            digest.update(self._patches.astype("<i8").tobytes())
+        digest.update(self._all_numbers().astype("<i8").tobytes())
         return digest.hexdigest()
 
     def close(self) -> None:
@@ -167,6 +181,10 @@ class PatchDataset(Dataset[Any], Generic[Store]):
         size = f"{height} x {width}" if channels == 1 else f"{channels} x {height} x {width}"
         augment = ", augmented" if self._augment else ""
         return f"{type(self).__name__}({self._store.path!r}, {len(self)} patches of {size}{augment})"
+
+    def _all_numbers(self) -> npt.NDArray[np.int64]:
+        """Return the patch of each sample, in an array of its own."""
+        return np.arange(self._count, dtype=np.int64) if self._patches is None else self._patches.copy()
 
     def _patch_numbers(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
         array = np.asarray(indices)
@@ -212,7 +230,8 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             other = self._patch_number(draw_substitute(self._seed, number, attempt, self._count))
             if self._error_of(other) is None:
                 return other
-        raise bad
+        reason = f"{bad.reason}; nor could any of {MOST_ATTEMPTS} others drawn in its place"
+        raise CorruptPatchError.at(bad.path, bad.patch, reason, place=self._describe(number))
 
     def _error_of(self, number: int) -> CorruptPatchError | None:
         """Return why a patch cannot be read; None where it can."""

@@ -19,12 +19,13 @@ Key = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 """Scene, row and column of each patch of a file; scenes by numbers that mean the same in all files."""
 
 
-def join_patches(keys: Sequence[Key], how: How) -> npt.NDArray[np.int64]:
+def join_patches(keys: Sequence[Key], how: How, paths: Sequence[str]) -> npt.NDArray[np.int64]:
     """Find the patches of several files that show the same place.
 
     Args:
         keys: of each file, integers (n,) each.
         how: "inner" for places that all files have, "outer" for those that any file has.
+        paths: of the files, for errors.
 
     Returns:
         int64 (m, files), the number of the patch in each file, -1 where it has none; by scene, row and column.
@@ -42,8 +43,8 @@ def join_patches(keys: Sequence[Key], how: How) -> npt.NDArray[np.int64]:
     if len(twice):
         first, second = number[twice[0]], number[twice[0] + 1]
         raise SettingError(
-            f"expected one patch of each place in a file; file {file[twice[0]] + 1} has patches {first} and {second} "
-            f"at row {row[twice[0]]}, column {col[twice[0]]} of one scene"
+            f"{paths[file[twice[0]]]}: expected one patch of each place, found patches {first} and {second} both at "
+            f"row {row[twice[0]]}, column {col[twice[0]]} of one scene; nothing tells which one to join"
         )
     place = np.concatenate([np.zeros(min(len(scene), 1), np.int64), np.cumsum(~same_place)])
     numbers = np.full((int(place[-1]) + 1 if len(place) else 0, len(keys)), MISSING, dtype=np.int64)

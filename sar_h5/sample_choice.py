@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.contents import read_split
-from sar_h5.errors import SettingError
+from sar_h5.errors import FormatError, SettingError
 from sar_h5.file_patches import FilePatches
 from sar_h5.joined_files import JoinedFiles
 from sar_h5.patch_join import MISSING
@@ -76,12 +76,29 @@ def choose_split(store: FilePatches | JoinedFiles, split: str, name: str) -> npt
         int64 (n,), numbers of the store's patches, in order.
 
     Raises:
-        FormatError: where a file has no such split, or it is empty.
-        SettingError: where files do not agree on a patch.
+        FormatError: where a file has no such split, or it is empty, or names patches that the file has not.
+        SettingError: where files do not agree on a patch, or none of the joined ones is left.
     """
+    members = [_read_members(file, split, name) for file in store.files]
     if isinstance(store, FilePatches):
-        return read_split(store.path, split, name)
-    return np.flatnonzero(_agreed(store, [read_split(file.path, split, name) for file in store.files], split, name))
+        return members[0]
+    chosen = np.flatnonzero(_agreed(store, members, split, name))
+    if len(chosen) == 0:
+        raise SettingError(
+            f"split {split} of {name!r} is empty: none of its patches is there in all of {store.path}; "
+            'how="outer" takes those that any of them has'
+        )
+    return chosen
+
+
+def _read_members(file: FilePatches, split: str, name: str) -> npt.NDArray[np.int64]:
+    members = read_split(file.path, split, name)
+    if members[-1] >= file.shape[0]:
+        raise FormatError(
+            f"{file.path}: split {name!r} names patch {members[-1]}, but the file has {file.shape[0]}; run "
+            f"`sar-h5 verify {file.path}`"
+        )
+    return members
 
 
 def _agreed(store: JoinedFiles, members: list[npt.NDArray[np.int64]], split: str, name: str) -> npt.NDArray[np.bool_]:

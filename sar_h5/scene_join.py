@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,21 +45,27 @@ def merge_scenes(columns: Sequence[Columns], paths: Sequence[str]) -> tuple[Colu
     Raises:
         SettingError: where a file has two scenes of one name, or two files describe a scene differently.
     """
-    known: dict[str, tuple[int, int]] = {}  # by name: file and number there
+    origins: list[tuple[int, int]] = []  # of each scene of the list: the first file that has it, and its number there
+    places: dict[str, int] = {}
     renumbered = []
     for file, scenes in enumerate(columns):
         names = scenes["name"].tolist()
+        _check_distinct(names, paths[file])
         for number, name in enumerate(names):
-            if name in known and known[name][0] == file:
-                raise SettingError(f"{paths[file]} has two scenes called {name}; nothing tells which one to join")
-            if name in known:
-                _check_same(name, (columns[known[name][0]], known[name][1]), (scenes, number), paths[file])
+            if name not in places:
+                places[name] = len(origins)
+                origins.append((file, number))
             else:
-                known[name] = (file, number)
-        numbers = {name: number for number, name in enumerate(known)}
-        renumbered.append(np.array([numbers[name] for name in names], dtype=np.int64))
-    merged = {fact: _take(columns, fact, list(known.values())) for fact in FACTS}
-    return merged, renumbered
+                first, there = origins[places[name]]
+                _check_same(name, (columns[first], there), (scenes, number), (paths[first], paths[file]))
+        renumbered.append(np.array([places[name] for name in names], dtype=np.int64))
+    return {fact: _take(columns, fact, origins) for fact in FACTS}, renumbered
+
+
+def _check_distinct(names: Sequence[str], path: str) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise SettingError(f"{path} has {times} scenes called {name}; nothing tells which one to join")
 
 
 def _take(columns: Sequence[Columns], fact: str, origins: Sequence[tuple[int, int]]) -> npt.NDArray[Any]:
@@ -69,11 +76,11 @@ def _take(columns: Sequence[Columns], fact: str, origins: Sequence[tuple[int, in
     return values
 
 
-def _check_same(name: str, known: tuple[Columns, int], other: tuple[Columns, int], path: str) -> None:
+def _check_same(name: str, known: tuple[Columns, int], other: tuple[Columns, int], paths: tuple[str, str]) -> None:
     for fact in _SAME_IN_ALL:
         expected, found = known[0][fact][known[1]], other[0][fact][other[1]]
         if not np.array_equal(expected, found, equal_nan=fact == "transform"):
             raise SettingError(
-                f"{path}: expected scene {name} with {fact} {expected} as in the file before it, found {found}; its "
-                "rows and columns do not show the same places"
+                f"{paths[1]}: expected scene {name} with {fact} {expected} as in {paths[0]}, found {found}; its rows "
+                "and columns do not show the same places there"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import h5py
@@ -50,6 +50,30 @@ def write_file(path: Path, patches: np.ndarray, lut: np.ndarray | None = None, *
             rows = ["a", "b"] if column.dtype == "utf-8" else np.zeros((2, column.width) if column.width else 2)
             if column.name == "transform":
                 rows = np.array([UTM, (np.nan,) * 6])
+            file[f"{schema.SCENES}/{column.name}"] = column.to_array(rows)
+    return path
+
+
+Place = tuple[str, int, int]
+"""Scene, row and column of a patch."""
+
+
+def set_places(path: Path, places: Sequence[Place], polarization: str = "vv", scenes: Sequence[str] = ()) -> Path:
+    """Give the patches of a file other places, and the file the scenes they need, in the order of ``scenes`` first."""
+    names = list(dict.fromkeys([*scenes, *(scene for scene, _, _ in places)]))
+    columns = {"scene": [names.index(scene) for scene, _, _ in places]}
+    columns |= {"row": [row for _, row, _ in places], "col": [col for _, _, col in places]}
+    with h5py.File(path, "r+", libver=schema.LIBVER) as file:
+        file.attrs["polarization"] = file[schema.PATCHES].attrs["polarization"] = polarization
+        for column in schema.INDEX_COLUMNS[:3]:
+            file[f"{schema.INDEX}/{column.name}"][:] = column.to_array(columns[column.name])
+        for column in schema.SCENE_COLUMNS:
+            rows = (
+                names
+                if column.dtype == "utf-8"
+                else np.zeros((len(names), column.width) if column.width else len(names))
+            )
+            del file[f"{schema.SCENES}/{column.name}"]
             file[f"{schema.SCENES}/{column.name}"] = column.to_array(rows)
     return path
 

@@ -129,7 +129,8 @@ MAY_IMPORT: dict[str, str] = {
     "file_patches": "cached_reads contents errors patch_cache reader schema shared_table numpy",
     "patch_join": "errors numpy",
     "scene_join": "contents errors numpy",
-    "joined_files": "contents errors file_patches patch_cache patch_join scene_join schema numpy",
+    "join_checks": "contents errors file_patches patch_join schema numpy",
+    "joined_files": "contents errors file_patches join_checks patch_cache patch_join scene_join numpy",
     "bad_samples": "errors numpy torch",
     "patch_dataset": (
         "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
