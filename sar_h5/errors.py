@@ -60,20 +60,24 @@ class BadSourceError(SourceError):
     Attributes:
         sources: the broken inputs, in the order in which they were met.
         advice: what to do about them.
+        consequence: what has not happened because of them.
     """
 
-    def __init__(self, sources: Sequence[BadSource], advice: str | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[BadSource], advice: str | None = None, consequence: str = "nothing was written"
+    ) -> None:
         self.sources = tuple(sources)
+        self.consequence = consequence
         self.advice = advice or (
             "Repair or remove them; --on-bad-source skip goes on without them, as long as others are left."
         )
         lines = "\n".join(f"  {source}" for source in self.sources)
         count = "1 source is" if len(self.sources) == 1 else f"{len(self.sources)} sources are"
-        super().__init__(f"{count} broken; nothing was written:\n{lines}\n{self.advice}")
+        super().__init__(f"{count} broken; {consequence}:\n{lines}\n{self.advice}")
 
-    def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...], str]]:
+    def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...], str, str]]:
         # Exceptions are pickled by their message alone; this one is made from its sources.
-        return type(self), (self.sources, self.advice)
+        return type(self), (self.sources, self.advice, self.consequence)
 
 
 class OutputError(SarH5Error, OSError):

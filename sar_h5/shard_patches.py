@@ -1,0 +1,142 @@
+"""Patches of ``.npy`` shards, read where they lie: no conversion, a bounded number of open files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.contents import Columns
+from sar_h5.decode_threads import DecodeThreads
+from sar_h5.errors import CorruptPatchError
+from sar_h5.handle_pool import HandlePool
+from sar_h5.lookup import Lookup
+from sar_h5.open_shard import OpenShard
+from sar_h5.scene_columns import scene_columns
+from sar_h5.schema import UNKNOWN
+from sar_h5.sources.shards import NpyShard
+from sar_h5.unit_interval import all_in_unit_interval, describe_bad_values
+
+MOST_OPEN = 16
+"""How many shards are open at once in a process, unless told otherwise."""
+
+
+class ShardPatches:
+    """Patches of several shards as one row of numbers; see :class:`sar_h5.patch_store.PatchStore`.
+
+    Args:
+        path: the directory, as the user knows it.
+        shards: at least one, all with patches of one size.
+        order: int64 (N,), which patch comes where, counted through the shards; None for all in their order.
+        most_open: how many files are open at once in a process, at least 1.
+        check: whether each patch that is read must be in [0, 1].
+
+    Raises:
+        SettingError: where ``most_open`` is below 1.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        shards: Sequence[NpyShard],
+        order: npt.NDArray[np.int64] | None = None,
+        *,
+        most_open: int = MOST_OPEN,
+        check: bool = True,
+    ) -> None:
+        self.path = path
+        self._infos = [shard.info for shard in shards]
+        self._places = [shard.place for shard in shards]
+        self._starts = np.concatenate([[0], np.cumsum([place.count for place in self._places])]).astype(np.int64)
+        self._order, self._most_open, self._check = order, most_open, check
+        self._start()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_threads", "_lookup")}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def _start(self) -> None:
+        places = self._places
+        self._files = HandlePool(lambda number: OpenShard(places[number]), OpenShard.close, self._most_open)
+        self._threads = DecodeThreads()
+        self._lookup = Lookup(None, np.dtype(np.float32))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 1, P, P)."""
+        count = int(self._starts[-1]) if self._order is None else len(self._order)
+        return count, 1, self._places[0].patch_size, self._places[0].patch_size
+
+    def values(
+        self,
+        numbers: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        symmetries: npt.NDArray[np.uint8] | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Read patches, shard by shard; arguments and errors as :meth:`sar_h5.patch_store.PatchStore.values`."""
+        shards, positions = self._find(numbers)
+        turn = np.lexsort((positions, shards))
+        ends = np.append(np.flatnonzero(np.diff(shards[turn])) + 1, len(turn))
+
+        def fill(start: int, stop: int) -> None:
+            while start < stop:
+                end = min(stop, int(ends[np.searchsorted(ends, start, side="right")]))
+                self._fill_from_shard(turn[start:end], shards, positions, numbers, symmetries, out)
+                start = end
+
+        self._threads.run(fill, len(numbers), threads)
+
+    def index(self) -> Columns:
+        """Return ``scene``, the number of the shard, and ``position`` in it; ``row`` and ``col`` are unknown."""
+        shards, positions = self._find(np.arange(self.shape[0]))
+        unknown = np.full(len(shards), UNKNOWN, dtype=np.int32)
+        return {"scene": shards.astype(np.int32), "row": unknown, "col": unknown, "position": positions}
+
+    def scenes(self) -> Columns:
+        """Return what the names of the shards tell."""
+        return scene_columns(self._infos)
+
+    def close(self) -> None:
+        """Close the files that this process has open; the next read opens them again."""
+        self._files.close()
+
+    def _find(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the shard of each patch, int64 (n,), and its position there, in O(log S) each."""
+        stored = numbers if self._order is None else self._order[numbers]
+        shards = np.searchsorted(self._starts, stored, side="right") - 1
+        return shards, stored - self._starts[shards]
+
+    def _fill_from_shard(
+        self,
+        places: npt.NDArray[np.int64],
+        shards: npt.NDArray[np.int64],
+        positions: npt.NDArray[np.int64],
+        numbers: npt.NDArray[np.int64],
+        symmetries: npt.NDArray[np.uint8] | None,
+        out: npt.NDArray[np.float32],
+    ) -> None:
+        """Fill the ``places`` of a batch whose patches all lie in one shard."""
+        shard = int(shards[places[0]])
+        place = int(places[0])
+        try:
+            with self._files.lend(shard) as file:
+                scratch: npt.NDArray[np.float32] | None = None
+                for place in places.tolist():
+                    symmetry = 0 if symmetries is None else int(symmetries[place])
+                    patch = out[place, 0]
+                    if symmetry:
+                        patch = scratch = np.empty_like(patch) if scratch is None else scratch
+                    file.read(int(positions[place]), patch)
+                    if self._check and not all_in_unit_interval(patch):
+                        raise ValueError(f"it holds {describe_bad_values(patch)}, expected values in [0, 1]")
+                    if symmetry:
+                        self._lookup.place(patch, symmetry, out[place, 0])
+        except (OSError, ValueError) as error:
+            path, number = self._places[shard].path, int(numbers[place])
+            message = f"patch {number} (number {positions[place]} of {path}) cannot be read: {error}"
+            raise CorruptPatchError(f"{self.path}: {message}", path=path, patch=number) from error
