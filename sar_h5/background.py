@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from sar_h5.dataset import SARH5Dataset
 from sar_h5.device_transfer import DeviceTransfer, receive
 from sar_h5.errors import SettingError
+from sar_h5.patch_dataset import PatchDataset
 
 
 class _Ready:
@@ -59,7 +59,7 @@ class BackgroundLoader:
         self.loader = loader
         self._device = None if device is None else _with_index(torch.device(device))
         self._batches = batches
-        if self._device is not None and self._device.type != "cpu" and isinstance(loader.dataset, SARH5Dataset):
+        if self._device is not None and self._device.type != "cpu" and isinstance(loader.dataset, PatchDataset):
             loader.dataset.pin_batches = True
 
     def __len__(self) -> int:

@@ -36,6 +36,7 @@ class BulkReads:
         numbers: npt.NDArray[np.int64],
         symmetries: npt.NDArray[np.uint8],
         lookup: Lookup,
+        places: npt.NDArray[np.int64],
         out: npt.NDArray[np.float32],
     ) -> int:
         """Read, look up and place patches.
@@ -44,13 +45,14 @@ class BulkReads:
             numbers: int64 (n,), patches to read.
             symmetries: uint8 (n,), 0 to 7 for each of them; see :mod:`sar_h5.symmetry`.
             lookup: the file's table.
-            out: float32 (n, H, W), filled.
+            places: int64 (n,), which of ``out`` each patch goes to.
+            out: float32 (m, H, W).
 
         Returns:
             How many patches were placed.
         """
         table, levels = lookup.table, lookup.levels
-        done: int = read_values(*self._file, numbers, symmetries, table, levels, *self._memory(), out)
+        done: int = read_values(*self._file, numbers, symmetries, table, levels, *self._memory(), places, out)
         return done
 
     def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
@@ -91,5 +93,5 @@ def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup) 
     patch = np.empty(shape, dtype)
     frame, values, codes = np.empty(0, np.uint8), np.empty((0, *shape), np.float32), np.empty((0, *shape), dtype)
     table, levels = lookup.table, lookup.levels
-    read_values(0, 0, -1, places, places, plain, places, frame, table, levels, frame, patch, patch, values)
+    read_values(0, 0, -1, places, places, plain, places, frame, table, levels, frame, patch, patch, places, values)
     read_codes(0, 0, -1, places, places, plain, places, frame, codes)

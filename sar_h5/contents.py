@@ -159,6 +159,13 @@ def read_columns(path: str | Path, group: str) -> Columns:
         }
 
 
+def read_identity(path: str | Path, source: PatchSource) -> str:
+    """Read what tells the patches of a file from others: its content digest, or shape and size of a file of others."""
+    with open_file(path) as file:
+        digest = file.attrs.get("content_digest") if source.settings is not None else None
+    return str(digest) if digest is not None else f"{source.shape} {source.dtype} {Path(path).stat().st_size}"
+
+
 def read_split(path: str | Path, split: str, name: str) -> npt.NDArray[np.int64]:
     """Read which patches belong to a split.
 

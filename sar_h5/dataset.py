@@ -1,36 +1,30 @@
-"""``SARH5Dataset``: patches of one HDF5 file as samples, or whole batches, for PyTorch."""
+"""``SARH5Dataset``: patches of HDF5 files as samples, or whole batches, for PyTorch."""
 
 from __future__ import annotations
 
-import operator
-import os
 from collections.abc import Callable, Sequence
-from multiprocessing.context import get_spawning_popen
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset, get_worker_info
 
-from sar_h5.batch_memory import BatchMemory
-from sar_h5.batches import Batch, Collated
-from sar_h5.contents import Columns, read_columns, read_split
-from sar_h5.cores import usable_cores
+from sar_h5.bad_samples import Policy
 from sar_h5.decoder import PatchDecoder
-from sar_h5.errors import PatchIndexError, SettingError
-from sar_h5.georeference import locate_patches
-from sar_h5.reader import PatchReader
-from sar_h5.schema import DEFAULT_SPLIT, INDEX, SCENES
+from sar_h5.errors import SettingError
+from sar_h5.file_patches import FilePatches
+from sar_h5.joined_files import JoinedFiles
+from sar_h5.patch_cache import PatchCache
+from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
+from sar_h5.patch_join import How
+from sar_h5.sample_choice import choose_split
+from sar_h5.schema import DEFAULT_SPLIT
 from sar_h5.selection import Indices, patch_numbers
-from sar_h5.shared_batches import SharedBatchMemory
-from sar_h5.shared_table import SharedTable
-from sar_h5.symmetry import draw_symmetries
 
 
-class SARH5Dataset(Dataset[Any]):
-    """Patches of one file as a map-style dataset, for any number of workers started in any way.
+class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
+    """Patches of a file as a map-style dataset, for any number of workers started in any way.
 
     A sample is a float32 tensor (1, H, W) in [0, 1], in memory of its own. ``DataLoader`` fetches whole batches: they
     are decoded in threads that hold no GIL, straight into memory that is used again once nobody holds the batch, and
@@ -38,39 +32,50 @@ class SARH5Dataset(Dataset[Any]):
     once, here; the file is opened on the first access in each process. Any HDF5 file with a dataset (N, H, W) of
     floats or integers opens too; its numbers come as float32, unscaled.
 
+    Several files, one of each polarization, give (C, H, W): a channel of each, joined by scene, row and column,
+    whatever the order of their patches and scenes and whatever their filters kept. Both channels get the same symmetry.
+
     Args:
-        path: the file.
-        split: "train", "val" or "test" of the file's default split; None for all patches.
+        path: the file, or several.
+        split: "train", "val" or "test", as ``sar-h5 split`` has stored them; None for all patches.
+        split_name: which of the file's ways of splitting.
         indices: patch numbers to use (negative ones count from the end), a slice, or a bool mask over all patches;
-            None for all. Not together with ``split``.
+            None for all. Not together with ``split``. Of several files: numbers of the joined patches.
         augment: whether each sample gets one of the eight symmetries of the square, drawn anew each epoch; see
             :meth:`set_epoch`.
         seed: of these draws. The symmetry is a pure function of (seed, epoch, patch number), whatever the workers or
             the order.
         transform: called with each sample (the tensor, or the dict), its result is returned.
-        sample: "tensor", or "dict" for ``image`` (1, H, W), ``bounds`` (left, bottom, right, top) and ``transform``
+        sample: "tensor", or "dict" for ``image`` (C, H, W), ``bounds`` (left, bottom, right, top) and ``transform``
             (a, b, c, d, e, f) in float64, in the scene's reference system, or in scene pixels where it has none (NaN
             where that is unknown), and ``index``, ``scene``, ``row``, ``col`` as int64. Bounds and transform are those
             of the patch before augmentation.
         output: "values", or "codes" to look up and augment on the device: a sample is then a dict with ``codes``, uint8
-            or uint16 (1, H, W) as stored, in place of ``image``, and ``symmetry``, uint8, for :meth:`decoder`.
+            or uint16 (C, H, W) as stored, in place of ``image``, and ``symmetry``, uint8, for :meth:`decoder`.
         threads: how many to decode a batch with; None for all cores in the main process (shared with the other ranks
             of a torchrun job) and one in each worker.
         dataset: path of the dataset within the file; None for ``/patches``, or the only one that fits.
+        how: of several files: "inner" for the places that all of them have, "outer" for those that any of them has.
+        fill: with "outer", the value of a channel whose file has no such patch; 0.0 is that of pixels without data.
+        on_bad_sample: what to do where a patch cannot be read: "raise" an error that says which; "skip" it, so that its
+            batch is shorter; or "substitute" another one, drawn from ``seed``. See :attr:`bad_samples`.
+        cache_nbytes: the most memory that patches may take which are kept, as stored, for later epochs: for storage so
+            slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
+            of its own. 0 for none.
 
     Attributes:
-        path: the file.
+        path: the file, or a tuple of several.
         vmin, vmax: bounds in dB that were scaled to 0 and 1.
-        polarization: "vv", "vh", "hh" or "hv".
+        polarization: "vv", "vh", "hh" or "hv". Of several files these three are tuples, an entry for each channel.
         patch_size: side of a patch in pixels.
         stride: distance of neighbouring patches in pixels, -1 where unknown. These five are None for files of others.
         pin_batches: whether batches made in this process lie in page-locked memory. For those who hold on to each batch
             until its copy to the device is done, as ``BackgroundLoader`` does: the memory is used again after that.
 
     Raises:
-        SourceError: where the file is not there.
+        SourceError: where a file is not there.
         FormatError: where it holds no patches, or no such split.
-        SettingError: where an argument cannot be honoured.
+        SettingError: where an argument cannot be honoured, or files cannot be joined.
         PatchIndexError: where ``indices`` lie outside the file.
     """
 
@@ -79,6 +84,7 @@ class SARH5Dataset(Dataset[Any]):
         path: str | Path | Sequence[str | Path],
         *,
         split: str | None = None,
+        split_name: str = DEFAULT_SPLIT,
         indices: Indices | None = None,
         augment: bool = False,
         seed: int = 0,
@@ -87,98 +93,50 @@ class SARH5Dataset(Dataset[Any]):
         output: Literal["values", "codes"] = "values",
         threads: int | None = None,
         dataset: str | None = None,
+        how: How = "inner",
+        fill: float = 0.0,
+        on_bad_sample: Policy = "raise",
+        cache_nbytes: int = 0,
     ) -> None:
-        self.path = _single_path(path)
-        _check_choice("sample", sample, ("tensor", "dict"))
-        _check_choice("output", output, ("values", "codes"))
-        if threads is not None and threads < 1:
-            raise SettingError(f"expected at least 1 thread; found threads={threads}")
-        self._reader = PatchReader(self.path, dataset)
-        self._check_possible(augment=augment, sample=sample, output=output)
-        self._reader.compile_loops()
-        settings = self._reader.source.settings
-        self.vmin = settings.vmin if settings else None
-        self.vmax = settings.vmax if settings else None
-        self.polarization = settings.polarization if settings else None
-        self.patch_size = settings.patch_size if settings else None
-        self.stride = settings.stride if settings else None
-        self.pin_batches = False
-        count = self._reader.source.shape[0]
-        self._patches = self._choose(count, split, indices)
-        self._count = count if self._patches is None else len(self._patches)
-        self._augment, self._seed, self._sample = augment, operator.index(seed), sample
-        self._output, self._threads, self._transform = output, threads, transform
-        # In shared memory, so that workers that outlive an epoch see the next one.
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        if augment:
-            self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        self._columns: dict[str, Columns] = {}
-        self._shared_table: SharedTable | None = None
-        self._memories: dict[tuple[int, bool], BatchMemory | SharedBatchMemory] = {}
+        check_choice("output", output, ("values", "codes"))
+        check_choice("how", how, ("inner", "outer"))
+        store = _open(path, dataset, how, fill, cache_nbytes)
+        super().__init__(
+            store,
+            patches=_choose(store, split, split_name, indices),
+            augment=augment,
+            seed=seed,
+            transform=transform,
+            sample=sample,
+            threads=threads,
+            on_bad_sample=on_bad_sample,
+        )
+        self._output = output
+        self._check_possible()
+        self._describe_files()
 
-    def _check_possible(self, *, augment: bool, sample: str, output: str) -> None:
-        source = self._reader.source
-        _, height, width = source.shape
-        if augment and height != width:
-            raise SettingError(f"augment=True needs square patches; those of {self.path} are {height} x {width}")
-        if sample == "dict" and source.settings is None:
-            raise SettingError(f'sample="dict" needs the index that files of this package have; {self.path} has none')
-        if output == "codes" and self._reader.lut is None:
+    def _check_possible(self) -> None:
+        if self._sample == "dict" and isinstance(self._store, FilePatches) and self._store.settings is None:
             raise SettingError(
-                f'output="codes" needs codes with a table of their values; {self.path} holds {source.dtype} values '
+                f'sample="dict" needs the index that files of this package have; {self._store.path} has none'
+            )
+        if self._output == "codes" and not self._store.luts:
+            held = self._store.dtype if isinstance(self._store, FilePatches) else "in one of them"
+            raise SettingError(
+                f'output="codes" needs codes with a table of their values; {self._store.path} holds {held} values '
                 'themselves: use output="values", or convert with --encoding palette'
             )
 
-    def _choose(self, count: int, split: str | None, indices: Indices | None) -> npt.NDArray[np.int64] | None:
-        if split is not None and indices is not None:
-            raise SettingError("give split or indices, not both")
-        if split is not None:
-            return read_split(self.path, split, DEFAULT_SPLIT)
-        return None if indices is None else patch_numbers(indices, count)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Any:
-        """Return a sample.
-
-        Args:
-            index: any integer in [-len, len), NumPy's too.
-
-        Raises:
-            PatchIndexError: where it lies outside.
-            CorruptPatchError: where the patch cannot be decoded.
-        """
-        batch = Batch(self._make(np.array([self._patch_number(index)]), self._memory(batched=False)))
-        sample = batch.plain()[0]
-        return sample if self._transform is None else self._transform(sample)
-
-    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
-        """Return the samples of a batch, decoded together; what ``DataLoader`` calls.
-
-        Args:
-            indices: integers in [-len, len).
-
-        Raises:
-            PatchIndexError, CorruptPatchError: as :meth:`__getitem__`.
-        """
-        if len(indices) == 0:
-            return []
-        if type(self).__getitem__ is not SARH5Dataset.__getitem__:
-            return [self[index] for index in indices]  # a subclass makes samples in a way of its own
-        numbers = self._patch_numbers(indices)
-        batch = Batch(self._make(numbers, self._memory(batched=True)))
-        if self._transform is None:
-            return batch
-        return [self._transform(sample) for sample in batch.plain()]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Change the draw of the symmetries; call it before each epoch, as with a distributed sampler.
-
-        Args:
-            epoch: number of the epoch. Workers that are alive (``persistent_workers=True``) see it too.
-        """
-        self._epoch.fill_(operator.index(epoch))
+    def _describe_files(self) -> None:
+        files = self._store.files
+        settings = [file.settings for file in files]
+        first = settings[0]
+        several = len(files) > 1
+        facts = [tuple(getattr(each, name, None) for each in settings) for name in ("vmin", "vmax", "polarization")]
+        self.vmin, self.vmax, self.polarization = (fact if several else fact[0] for fact in facts)
+        self.path = tuple(file.path for file in files) if several else files[0].path
+        self.patch_size = first.patch_size if first else None
+        self.stride = first.stride if first else None
 
     def decoder(self) -> PatchDecoder:
         """Return the module that turns batches of ``output="codes"`` into values on the device they are on.
@@ -186,110 +144,46 @@ class SARH5Dataset(Dataset[Any]):
         Raises:
             SettingError: where the file holds values themselves.
         """
-        if self._reader.lut is None:
-            raise SettingError(f"{self.path} holds values, not codes; there is nothing to decode")
-        return PatchDecoder(self._reader.lut)
+        if not self._store.luts:
+            raise SettingError(f"{self._store.path} holds values, not codes; there is nothing to decode")
+        return PatchDecoder(*self._store.luts)
 
     @property
-    def index(self) -> Columns:
-        """Where each sample comes from: arrays of len(self), ``patch`` (its number in the file) and those of /index."""
-        columns = self._read_columns(INDEX)
-        numbers = np.arange(self._reader.source.shape[0]) if self._patches is None else self._patches
-        return {"patch": numbers} | {name: values[numbers] for name, values in columns.items()}
+    def caches(self) -> tuple[PatchCache, ...]:
+        """This process's cache of each file: ``nbytes``, ``hits``, ``misses``, ``evictions``; none without one."""
+        return self._store.caches
 
-    @property
-    def scenes(self) -> Columns:
-        """The scenes of the file: arrays with one entry per scene, by column name (``name``, ``start_time``, ...)."""
-        return self._read_columns(SCENES)
-
-    def close(self) -> None:
-        """Close this process's handle of the file; the next access opens it again."""
-        self._reader.close()
-
-    def __getstate__(self) -> dict[str, object]:
-        state = self.__dict__ | {"_columns": {}, "_memories": {}, "_shared_table": None}
-        if get_spawning_popen() is not None and self._reader.table is not None:
-            # A process on this machine is being started: it need not read the table again.
-            self._shared_table = state["_shared_table"] = self._shared_table or SharedTable(self._reader.table)
-        return state
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        if self._augment and not self._epoch.is_shared():  # type: ignore[no-untyped-call]  # as above
-            self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
-        if self._shared_table is not None:
-            self._reader.table = self._shared_table.table()
-
-    def __repr__(self) -> str:
-        _, height, width = self._reader.source.shape
-        augment = ", augmented" if self._augment else ""
-        return f"SARH5Dataset({self.path!r}, {len(self)} patches of {height} x {width}{augment})"
-
-    def _patch_numbers(self, indices: Sequence[int]) -> npt.NDArray[np.int64]:
-        array = np.asarray(indices)
-        if array.dtype != np.int64 or array.ndim != 1 or array.min() < 0 or array.max() >= self._count:
-            return np.array([self._patch_number(index) for index in indices], dtype=np.int64)
-        return array.copy() if self._patches is None else self._patches[array]  # it goes with the batch
-
-    def _patch_number(self, index: int) -> int:
-        number = operator.index(index)
-        if not -self._count <= number < self._count:
-            raise PatchIndexError.outside(number, self._count)
-        number %= self._count
-        return number if self._patches is None else int(self._patches[number])
-
-    def _make(self, numbers: npt.NDArray[np.int64], memory: BatchMemory | SharedBatchMemory) -> Collated:
-        """Make a batch of patches, by their numbers in the file."""
-        count, (_, height, width) = len(numbers), self._reader.source.shape
-        shape, threads = (count, 1, height, width), self._thread_count()
-        symmetries = draw_symmetries(self._seed, int(self._epoch), numbers) if self._augment else None
-        places = {}
-        if self._sample == "dict":
-            index, scenes = self._read_columns(INDEX), self._read_columns(SCENES)
-            places = locate_patches(numbers, index, scenes, height, width)
-        if self._output == "codes":
-            batch = memory.batch(shape, self._reader.source.dtype)
-            self._reader.codes(numbers, batch.numpy().reshape(count, height, width), threads)
-            places = {"symmetry": np.zeros(count, np.uint8) if symmetries is None else symmetries} | places
-        else:
-            batch = memory.batch(shape, np.dtype(np.float32))
-            self._reader.values(numbers, batch.numpy().reshape(count, height, width), symmetries, threads)
-        if self._output == "values" and self._sample == "tensor":
-            return batch
-        image = "codes" if self._output == "codes" else "image"
-        return {image: batch} | {name: memory.small(values) for name, values in places.items()}
-
-    def _thread_count(self) -> int:
-        if self._threads is not None:
-            return self._threads
-        return usable_cores() if get_worker_info() is None else 1
-
-    def _memory(self, *, batched: bool) -> BatchMemory | SharedBatchMemory:
-        """Return where samples or batches of this process are put."""
-        key = os.getpid(), batched
-        if key not in self._memories:
-            in_worker = batched and get_worker_info() is not None
-            self._memories[key] = SharedBatchMemory() if in_worker else BatchMemory()
-        memory = self._memories[key]
-        if isinstance(memory, BatchMemory):
-            memory.pinned = self.pin_batches and get_worker_info() is None
-        return memory
-
-    def _read_columns(self, group: str) -> Columns:
-        if group not in self._columns:
-            self._columns[group] = read_columns(self.path, group)
-        return self._columns[group]
+    def _read(
+        self, numbers: npt.NDArray[np.int64], symmetries: npt.NDArray[np.uint8] | None, memory: Memory
+    ) -> dict[str, torch.Tensor]:
+        if self._output == "values":
+            return super()._read(numbers, symmetries, memory)
+        batch = memory.batch((len(numbers), *self._store.shape[1:]), self._store.dtype)
+        self._store.codes(numbers, batch.numpy(), self._thread_count())
+        turns = np.zeros(len(numbers), np.uint8) if symmetries is None else symmetries
+        return {"codes": batch, "symmetry": memory.small(turns)}
 
 
-def _check_choice(name: str, value: str, known: tuple[str, str]) -> None:
-    if value not in known:
-        raise SettingError(f'expected {name} "{known[0]}" or "{known[1]}"; found {value!r}')
-
-
-def _single_path(path: str | Path | Sequence[str | Path]) -> str:
+def _open(
+    path: str | Path | Sequence[str | Path], dataset: str | None, how: How, fill: float, cache_nbytes: int
+) -> FilePatches | JoinedFiles:
     paths = [path] if isinstance(path, (str, Path)) else list(path)
-    if len(paths) != 1:
+    if not paths:
+        raise SettingError("expected a file, or several; found an empty list")
+    if len(paths) == 1:
+        return FilePatches(paths[0], dataset, cache_nbytes)
+    if dataset is not None:
         raise SettingError(
-            f"expected one file, found {len(paths)}; several polarizations in one sample are not supported yet"
+            f"dataset={dataset!r} is for a single file; several are joined by what /index says of /patches"
         )
-    return str(paths[0])
+    return JoinedFiles(paths, how, fill, cache_nbytes)
+
+
+def _choose(
+    store: FilePatches | JoinedFiles, split: str | None, split_name: str, indices: Indices | None
+) -> npt.NDArray[np.int64] | None:
+    if split is not None and indices is not None:
+        raise SettingError("give split or indices, not both")
+    if split is not None:
+        return choose_split(store, split, split_name)
+    return None if indices is None else patch_numbers(indices, store.shape[0])

@@ -18,39 +18,44 @@ class PatchDecoder(torch.nn.Module):
     never waits for the device.
 
     Args:
-        lut: float32 (K,), ``value = lut[code]``.
+        luts: float32 (K,) for each channel, ``value = lut[code]``.
 
     Attributes:
-        lut: the table, a buffer.
+        lut: the tables, one after the other, a buffer.
     """
 
     lut: torch.Tensor
+    _starts: torch.Tensor
     _steps: torch.Tensor
 
-    def __init__(self, lut: npt.NDArray[np.float32]) -> None:
+    def __init__(self, *luts: npt.NDArray[np.float32]) -> None:
         super().__init__()
-        self.register_buffer("lut", torch.from_numpy(np.array(lut, dtype=np.float32)), persistent=False)
+        starts = np.cumsum([0, *map(len, luts)])[:-1].astype(np.int32).reshape(-1, 1, 1)
+        self.register_buffer("lut", torch.from_numpy(np.concatenate(luts).astype(np.float32)), persistent=False)
+        self.register_buffer("_starts", torch.from_numpy(starts), persistent=False)
         self.register_buffer("_steps", torch.from_numpy(_symmetry_steps()), persistent=False)
 
     def forward(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Look up and turn a batch.
 
         Args:
-            batch: ``codes`` uint8 or uint16 (n, 1, P, P), and ``symmetry`` uint8 (n,), 0 to 7; other entries do not
+            batch: ``codes`` uint8 or uint16 (n, C, P, P), and ``symmetry`` uint8 (n,), 0 to 7; other entries do not
                 matter.
 
         Returns:
-            float32 (n, 1, P, P) in [0, 1].
+            float32 (n, C, P, P) in [0, 1].
         """
         codes, symmetry = batch["codes"], batch["symmetry"]
         # Devices know few operations for uint16; the same bits as int16 can be moved about like any others.
         moved = codes.view(torch.int16) if codes.dtype == torch.uint16 else codes
         if moved.shape[-1] == moved.shape[-2]:
             moved = self._turn(moved, symmetry)
-        indices = moved.reshape(-1).to(torch.int32)
+        indices = moved.to(torch.int32)
         if codes.dtype == torch.uint16:
             indices &= 0xFFFF
-        return self.lut.index_select(0, indices).view(codes.shape)
+        if len(self._starts) > 1:
+            indices += self._starts
+        return self.lut.index_select(0, indices.reshape(-1)).view(codes.shape)
 
     def _turn(self, codes: torch.Tensor, symmetry: torch.Tensor) -> torch.Tensor:
         steps = self._steps.index_select(0, symmetry.to(torch.int32)).view(-1, 1, 1, 1, 3)

@@ -100,18 +100,22 @@ class CorruptPatchError(FormatError):
     Attributes:
         path: the file.
         patch: the patch's number in the file.
+        reason: why it cannot be read.
     """
 
-    def __init__(self, message: str, *, path: str = "", patch: int = -1) -> None:
+    def __init__(self, message: str, *, path: str = "", patch: int = -1, reason: str = "") -> None:
         self.path = path
         self.patch = patch
+        self.reason = reason
         super().__init__(message)
 
     @classmethod
-    def at(cls, path: str, patch: int, reason: str) -> CorruptPatchError:
-        """Describe patch number ``patch`` of a file, and why it cannot be read."""
-        advice = f"run `sar-h5 verify {path}` to list every broken patch"
-        return cls(f"{path}: patch {patch} cannot be read: {reason}; {advice}", path=path, patch=patch)
+    def at(cls, path: str, patch: int, reason: str, *, place: str = "", advice: str | None = None) -> CorruptPatchError:
+        """Describe patch number ``patch`` of a file, where it lies, why it cannot be read, and what to do."""
+        where = f" ({place})" if place else ""
+        what_to_do = advice or f"run `sar-h5 verify {path}` to list every broken patch"
+        message = f"{path}: patch {patch} cannot be read: {reason}{where}; {what_to_do}"
+        return cls(message, path=path, patch=patch, reason=reason)
 
 
 class PatchIndexError(SarH5Error, IndexError):

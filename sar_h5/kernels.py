@@ -120,6 +120,7 @@ def read_values(
     frame: npt.NDArray[np.uint8],
     payload: npt.NDArray[Any],
     codes: npt.NDArray[Any],
+    places: npt.NDArray[np.int64],
     out: npt.NDArray[np.float32],
 ) -> int:
     """Read, decode, look up and place patches.
@@ -138,7 +139,8 @@ def read_values(
         frame: uint8, scratch for a chunk; larger chunks are refused.
         payload: (H, W) in the stored dtype, what follows the header in ``frame``.
         codes: (H, W) in the stored dtype, scratch for a patch.
-        out: float32 (n, H, W), filled.
+        places: int64 (n,), which of ``out`` each patch goes to.
+        out: float32 (m, H, W).
 
     Returns:
         How many patches were placed, n or the position of the first one that could not be.
@@ -156,7 +158,7 @@ def read_values(
             in_place = True
         elif not _decode(decompress, frame, codes.ctypes.data, codes.nbytes):
             return position
-        if not place(payload if in_place else codes, lut, levels, int(symmetries[position]), out[position]):
+        if not place(payload if in_place else codes, lut, levels, int(symmetries[position]), out[places[position]]):
             return position
     return len(numbers)
 

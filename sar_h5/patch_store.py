@@ -1,4 +1,4 @@
-"""What a dataset reads its patches from: any place that gives them by number, as values."""
+"""What every dataset reads from: patches by number, wherever they are kept."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from sar_h5.contents import Columns
 
 
 class PatchStore(Protocol):
-    """Patches by number, as float32 values; small when pickled, safe in threads and in every process."""
+    """Patches by number, as float32 values.
+
+    A store can be used by several threads, goes on in a forked process, and can be pickled; handles stay behind.
+    """
 
     @property
     def path(self) -> str:
-        """What errors and the dataset's repr name."""
+        """Where the patches are, for errors."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -37,14 +40,25 @@ class PatchStore(Protocol):
             threads: how many to share the work out to.
 
         Raises:
-            CorruptPatchError: where a patch cannot be read; its ``patch`` is the number.
+            CorruptPatchError: where a patch cannot be read.
         """
 
     def index(self) -> Columns:
-        """Return where each patch comes from: ``scene``, ``row``, ``col`` (-1 where unknown) and more, (N,) each."""
+        """Return columns with one entry per patch: ``scene``, ``row`` and ``col`` (-1 where unknown) at least.
+
+        Raises:
+            FormatError: where nothing tells.
+        """
 
     def scenes(self) -> Columns:
-        """Return what is known of each scene, under the names of ``schema.SCENE_COLUMNS``, (S,) each."""
+        """Return columns with one entry per scene: ``name``, and what else is known, as the file format calls it.
+
+        Raises:
+            FormatError: where nothing tells.
+        """
+
+    def identity(self) -> str:
+        """Return what tells this store's patches from others, the same wherever they lie."""
 
     def close(self) -> None:
-        """Close what is open in this process; the next read opens it again."""
+        """Close this process's handles; the next access opens them again."""

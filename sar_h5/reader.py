@@ -111,28 +111,31 @@ class PatchReader:
         out: npt.NDArray[np.float32],
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
+        places: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """Read patches as values: in [0, 1] from files of this package, otherwise the stored numbers.
 
         Args:
             numbers: int64 (n,), each in [0, N).
-            out: float32 (n, H, W), C-contiguous, filled.
+            out: float32 (m, H, W), C-contiguous.
             symmetries: uint8 (n,), 0 to 7 for each patch, see :mod:`sar_h5.symmetry`; None for all as they are.
             threads: how many to share the work out to.
+            places: int64 (n,), which of ``out`` each patch goes to, in [0, m); None for the first n in order.
 
         Raises:
             CorruptPatchError: where stored bytes cannot be decoded, or a code is not in the table.
         """
         opened = self._open()
         turns = np.zeros(len(numbers), dtype=np.uint8) if symmetries is None else symmetries
+        at = np.arange(len(numbers)) if places is None else places
 
         def fill(start: int, stop: int) -> None:
             while start < stop:
                 some = slice(start, stop)
                 if opened.bulk is not None:
-                    start += opened.bulk.values(numbers[some], turns[some], opened.lookup, out[some])
+                    start += opened.bulk.values(numbers[some], turns[some], opened.lookup, at[some], out)
                 if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
-                    self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[start])
+                    self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[at[start]])
                     start += 1
 
         self._run(opened, fill, numbers, threads)

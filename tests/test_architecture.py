@@ -112,7 +112,6 @@ MAY_IMPORT: dict[str, str] = {
     "shared_table": "chunk_table torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
-    "patch_store": "contents numpy",
     "handle_pool": "errors",
     "unit_interval": "numpy",
     "scene_columns": "contents sources.scene numpy",
@@ -122,12 +121,25 @@ MAY_IMPORT: dict[str, str] = {
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "contents errors patch_checks progress structure_checks verify_report",
     "info": "contents errors schema h5py numpy",
+    "patch_store": "contents numpy",
+    "patch_cache": "numpy",
+    "cached_reads": "decode_threads errors lookup patch_cache reader numpy",
+    "file_patches": "cached_reads contents errors patch_cache reader schema shared_table numpy",
+    "patch_join": "errors numpy",
+    "scene_join": "contents errors numpy",
+    "joined_files": "contents errors file_patches patch_cache patch_join scene_join schema numpy",
+    "bad_samples": "errors numpy torch",
+    "patch_dataset": (
+        "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
+        "numpy torch"
+    ),
+    "sample_choice": "contents errors file_patches joined_files patch_join numpy",
     "dataset": (
-        "batch_memory batches contents cores decoder errors georeference reader schema selection "
-        "shared_batches shared_table symmetry numpy torch"
+        "bad_samples decoder errors file_patches joined_files patch_cache patch_dataset patch_join sample_choice "
+        "schema selection numpy torch"
     ),
     "device_transfer": "torch",
-    "background": "dataset device_transfer errors torch",
+    "background": "device_transfer errors patch_dataset torch",
     "page_cache": "",
     "bench_report": "",
     "machine_limits": "bench_report page_cache reader symmetry numpy torch",

@@ -64,7 +64,7 @@ def test_patches_are_placed_in_the_order_asked_for(path: Path) -> None:
     symmetries = np.array([0, 1, 6, 7, 4], dtype=np.uint8)
     out, stored = nowhere(5), nowhere(5, np.uint8)
     bulk = bulk_of(path)
-    assert bulk.values(numbers, symmetries, Lookup(make_lut(LEVELS), np.dtype("u1")), out) == 5
+    assert bulk.values(numbers, symmetries, Lookup(make_lut(LEVELS), np.dtype("u1")), np.arange(len(numbers)), out) == 5
     plain = read_plain(path)[:, 0]
     wanted = [apply_symmetry(plain[number], turn) for number, turn in zip(numbers, symmetries, strict=True)]
     assert out.tobytes() == np.stack(wanted).tobytes()
@@ -80,7 +80,7 @@ def test_reading_stops_at_the_patch_that_is_not_as_it_should_be(path: Path, bad:
     overwrite(path, chunk_place(path, bad)[0] + 4, b"\0\0\0\0")
     bulk, lookup = bulk_of(path), Lookup(make_lut(LEVELS), np.dtype("u1"))
     out, stored = nowhere(COUNT), nowhere(COUNT, np.uint8)
-    assert bulk.values(np.arange(COUNT), np.zeros(COUNT, np.uint8), lookup, out) == bad
+    assert bulk.values(np.arange(COUNT), np.zeros(COUNT, np.uint8), lookup, np.arange(COUNT), out) == bad
     assert bulk.stored(np.arange(COUNT), stored) == bad
     assert (out[bad:] == 77).all()
     assert (stored[bad:] == 77).all()
@@ -94,7 +94,7 @@ def test_reading_stops_at_a_code_outside_the_table(path: Path, bad: int) -> None
         file["patches"][bad, 31, 31] = LEVELS
     out = nowhere(COUNT)
     lookup = Lookup(make_lut(LEVELS), np.dtype("u1"))
-    assert bulk_of(path).values(np.arange(COUNT), np.zeros(COUNT, np.uint8), lookup, out) == bad
+    assert bulk_of(path).values(np.arange(COUNT), np.zeros(COUNT, np.uint8), lookup, np.arange(COUNT), out) == bad
     with pytest.raises(
         CorruptPatchError, match=f"patch {bad} cannot be read: a code lies outside the table of {LEVELS}"
     ):
