@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from multiprocessing.context import get_spawning_popen
 from typing import Any
@@ -49,6 +50,7 @@ class ArrayPatches:
         self._scenes = _scene_columns(scenes or {})
         self._index = _index_columns(index or {}, len(self._patches), len(self._scenes["name"]))
         self._lookup = Lookup(None, self._patches.dtype)
+        self._lookup.compile_loop(self._patches.dtype)
         self._shared: torch.Tensor | None = None
         self._threads = DecodeThreads()
 
@@ -98,6 +100,10 @@ class ArrayPatches:
     def scenes(self) -> Columns:
         """Return the columns given, with ``name`` and ``transform``."""
         return self._scenes
+
+    def identity(self) -> str:
+        """Return a digest of the patches."""
+        return hashlib.sha256(repr(self.shape).encode() + hashlib.sha256(self._patches.data).digest()).hexdigest()
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -101,12 +101,16 @@ class CorruptPatchError(FormatError):
         path: the file.
         patch: the patch's number in the file.
         reason: why it cannot be read.
+        advice: what to do about it, where that is not to run ``sar-h5 verify``.
     """
 
-    def __init__(self, message: str, *, path: str = "", patch: int = -1, reason: str = "") -> None:
+    def __init__(
+        self, message: str, *, path: str = "", patch: int = -1, reason: str = "", advice: str | None = None
+    ) -> None:
         self.path = path
         self.patch = patch
         self.reason = reason
+        self.advice = advice
         super().__init__(message)
 
     @classmethod
@@ -115,7 +119,7 @@ class CorruptPatchError(FormatError):
         where = f" ({place})" if place else ""
         what_to_do = advice or f"run `sar-h5 verify {path}` to list every broken patch"
         message = f"{path}: patch {patch} cannot be read: {reason}{where}; {what_to_do}"
-        return cls(message, path=path, patch=patch, reason=reason)
+        return cls(message, path=path, patch=patch, reason=reason, advice=advice)
 
 
 class PatchIndexError(SarH5Error, IndexError):

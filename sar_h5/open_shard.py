@@ -40,7 +40,7 @@ class OpenShard:
         Raises:
             OSError: where the file cannot be read, or ends early.
         """
-        view = memoryview(patch).cast("B")
+        view = memoryview(patch.data).cast("B")
         start = self._place.offset + position * self._place.patch_nbytes
         done = 0
         while done < len(view):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,11 @@ from sar_h5.unit_interval import all_in_unit_interval, describe_bad_values
 
 MOST_OPEN = 16
 """How many shards are open at once in a process, unless told otherwise."""
+
+_OF_PROCESS = ("_files", "_threads", "_lookup", "_index")
+"""Attributes that are not pickled, but made again."""
+
+_ADVICE = "copy or make the shard again; `sar-h5 scan` lists every broken one"
 
 
 class ShardPatches:
@@ -46,14 +53,15 @@ class ShardPatches:
         check: bool = True,
     ) -> None:
         self.path = path
-        self._infos = [shard.info for shard in shards]
+        self._scenes = scene_columns([shard.info for shard in shards])
         self._places = [shard.place for shard in shards]
         self._starts = np.concatenate([[0], np.cumsum([place.count for place in self._places])]).astype(np.int64)
         self._order, self._most_open, self._check = order, most_open, check
         self._start()
+        self._lookup.compile_loop(np.dtype(np.float32))
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_threads", "_lookup")}
+        return {name: value for name, value in self.__dict__.items() if name not in _OF_PROCESS}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
@@ -64,6 +72,7 @@ class ShardPatches:
         self._files = HandlePool(lambda number: OpenShard(places[number]), OpenShard.close, self._most_open)
         self._threads = DecodeThreads()
         self._lookup = Lookup(None, np.dtype(np.float32))
+        self._index: Columns | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -86,20 +95,32 @@ class ShardPatches:
         def fill(start: int, stop: int) -> None:
             while start < stop:
                 end = min(stop, int(ends[np.searchsorted(ends, start, side="right")]))
-                self._fill_from_shard(turn[start:end], shards, positions, numbers, symmetries, out)
+                places = turn[start:end]
+                turns = np.zeros(len(places), dtype=np.uint8) if symmetries is None else symmetries[places]
+                self._fill(int(shards[places[0]]), positions[places], numbers[places], turns, out, places)
                 start = end
 
         self._threads.run(fill, len(numbers), threads)
 
     def index(self) -> Columns:
         """Return ``scene``, the number of the shard, and ``position`` in it; ``row`` and ``col`` are unknown."""
-        shards, positions = self._find(np.arange(self.shape[0]))
-        unknown = np.full(len(shards), UNKNOWN, dtype=np.int32)
-        return {"scene": shards.astype(np.int32), "row": unknown, "col": unknown, "position": positions}
+        if self._index is None:
+            shards, positions = self._find(np.arange(self.shape[0]))
+            unknown = np.full(len(shards), UNKNOWN, dtype=np.int32)
+            self._index = {"scene": shards.astype(np.int32), "row": unknown, "col": unknown, "position": positions}
+        return self._index
 
     def scenes(self) -> Columns:
         """Return what the names of the shards tell."""
-        return scene_columns(self._infos)
+        return self._scenes
+
+    def identity(self) -> str:
+        """Return a digest of the shards' names, sizes and order, not of their pixels."""
+        names = [(Path(place.path).name, place.count, place.patch_size) for place in self._places]
+        digest = hashlib.sha256(repr(names).encode())
+        if self._order is not None:
+            digest.update(self._order.astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def close(self) -> None:
         """Close the files that this process has open; the next read opens them again."""
@@ -111,32 +132,33 @@ class ShardPatches:
         shards = np.searchsorted(self._starts, stored, side="right") - 1
         return shards, stored - self._starts[shards]
 
-    def _fill_from_shard(
+    def _fill(
         self,
-        places: npt.NDArray[np.int64],
-        shards: npt.NDArray[np.int64],
+        shard: int,
         positions: npt.NDArray[np.int64],
         numbers: npt.NDArray[np.int64],
-        symmetries: npt.NDArray[np.uint8] | None,
+        symmetries: npt.NDArray[np.uint8],
         out: npt.NDArray[np.float32],
+        places: npt.NDArray[np.int64],
     ) -> None:
-        """Fill the ``places`` of a batch whose patches all lie in one shard."""
-        shard = int(shards[places[0]])
-        place = int(places[0])
+        """Read patches of one shard, by their positions in it, to ``places`` of ``out``."""
+        done = 0
         try:
             with self._files.lend(shard) as file:
-                scratch: npt.NDArray[np.float32] | None = None
-                for place in places.tolist():
-                    symmetry = 0 if symmetries is None else int(symmetries[place])
-                    patch = out[place, 0]
-                    if symmetry:
-                        patch = scratch = np.empty_like(patch) if scratch is None else scratch
-                    file.read(int(positions[place]), patch)
-                    if self._check and not all_in_unit_interval(patch):
-                        raise ValueError(f"it holds {describe_bad_values(patch)}, expected values in [0, 1]")
-                    if symmetry:
-                        self._lookup.place(patch, symmetry, out[place, 0])
+                for place, position, symmetry in zip(
+                    places.tolist(), positions.tolist(), symmetries.tolist(), strict=True
+                ):
+                    self._read(file, position, symmetry, out[place, 0])
+                    done += 1
         except (OSError, ValueError) as error:
-            path, number = self._places[shard].path, int(numbers[place])
-            message = f"patch {number} (number {positions[place]} of {path}) cannot be read: {error}"
-            raise CorruptPatchError(f"{self.path}: {message}", path=path, patch=number) from error
+            path, number = self._places[shard].path, int(numbers[done])
+            reason = f"{path}, patch {positions[done]} of it: {error}"
+            raise CorruptPatchError.at(self.path, number, reason, advice=_ADVICE) from error
+
+    def _read(self, file: OpenShard, position: int, symmetry: int, out: npt.NDArray[np.float32]) -> None:
+        patch = np.empty_like(out) if symmetry else out
+        file.read(position, patch)
+        if self._check and not all_in_unit_interval(patch):
+            raise ValueError(f"it holds {describe_bad_values(patch)}, expected values in [0, 1]")
+        if symmetry:
+            self._lookup.place(patch, symmetry, out)

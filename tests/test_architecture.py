@@ -54,6 +54,8 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "sources.shards": "buffers errors schema sources.checksums sources.naming sources.products sources.scene numpy",
     "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
+    "sources.shuffle_index": "errors plain_data sources.shard_set sources.shards numpy",
+    "sources.shard_choice": ("errors radiometry schema sources.naming sources.shard_set sources.shards sources.walk"),
     "sources.namesakes": "errors sources.scene",
     "sources.walk": "errors sources.archives sources.products sources.shard_set",
     "sources.discovery": (
@@ -115,6 +117,11 @@ MAY_IMPORT: dict[str, str] = {
     "handle_pool": "errors",
     "unit_interval": "numpy",
     "scene_columns": "contents sources.scene numpy",
+    "open_shard": "sources.shards numpy",
+    "shard_patches": (
+        "contents decode_threads errors handle_pool lookup open_shard scene_columns schema sources.shards "
+        "unit_interval numpy"
+    ),
     "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",

@@ -60,7 +60,11 @@ def test_it_is_a_module_without_parameters_that_moves_and_saves_nothing() -> Non
     assert decoder.state_dict() == {}
     model = torch.nn.Sequential(decoder, torch.nn.Flatten())
     assert model.to("meta")[0].lut.device.type == "meta"
-    assert {name for name, buffer in decoder.named_buffers() if buffer.device.type == "meta"} == {"lut", "_starts", "_steps"}
+    assert {name for name, buffer in decoder.named_buffers() if buffer.device.type == "meta"} == {
+        "lut",
+        "_starts",
+        "_steps",
+    }
 
 
 def test_its_table_is_a_copy() -> None:

@@ -82,7 +82,9 @@ def _list_shards(directory: Path) -> list[Path]:
     found = FoundFiles()
     find_files(directory, found)
     files = list(found.shards.values())
-    homes = sorted({str(path.parent) for path in files if path.parent != directory and (path.parent / METADATA).exists()})
+    homes = sorted(
+        {str(path.parent) for path in files if path.parent != directory and (path.parent / METADATA).exists()}
+    )
     if homes and not (directory / METADATA).exists():
         raise SourceError(
             f"{directory}: expected one directory of shards, found {METADATA} in {', '.join(homes)}; name one of them"
@@ -96,5 +98,7 @@ def _one_size(shards: tuple[NpyShard, ...]) -> tuple[tuple[NpyShard, ...], tuple
         return (), ()
     common = Counter(shard.patch_size for shard in shards).most_common(1)[0][0]
     reason = f"expected patches of {common} x {common} pixels as most shards have, found {{0}} x {{0}}"
-    odd = [BadSource(shard.info.path, reason.format(shard.patch_size)) for shard in shards if shard.patch_size != common]
+    odd = [
+        BadSource(shard.info.path, reason.format(shard.patch_size)) for shard in shards if shard.patch_size != common
+    ]
     return tuple(shard for shard in shards if shard.patch_size == common), tuple(odd)

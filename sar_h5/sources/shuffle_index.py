@@ -98,6 +98,6 @@ def _read_numbers(path: Path) -> Numbers:
 def _check_range(path: Path, order: Numbers, count: int) -> None:
     if order.max() >= count:
         raise SourceError(
-            f"{path}: expected numbers of {count} patches, 0 to {count - 1}, found {order.max()}: it belongs to another "
-            f"set of shards; {_WITHOUT}"
+            f"{path}: expected numbers of {count} patches, 0 to {count - 1}, found {order.max()}: it belongs to "
+            f"another set of shards; {_WITHOUT}"
         )
