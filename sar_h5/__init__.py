@@ -32,12 +32,15 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
     from sar_h5.radiometry import preprocess_sar_complete as preprocess_sar_complete
     from sar_h5.radiometry import to_db as to_db
+    from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.verification import verify as verify
@@ -46,8 +49,11 @@ __version__ = VERSION
 
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
+    "LazyPatchDataset": "sar_h5.shard_dataset",
     "PatchDecoder": "sar_h5.decoder",
     "SARH5Dataset": "sar_h5.dataset",
+    "SARImageDataset": "sar_h5.image_dataset",
+    "SARPatchDataset": "sar_h5.memory_dataset",
     "SarH5Error": "sar_h5.errors",
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
@@ -65,8 +71,11 @@ torch."""
 
 __all__ = [
     "BackgroundLoader",
+    "LazyPatchDataset",
     "PatchDecoder",
     "SARH5Dataset",
+    "SARImageDataset",
+    "SARPatchDataset",
     "SarH5Error",
     "__version__",
     "analyze_sar_statistics",

@@ -122,6 +122,14 @@ MAY_IMPORT: dict[str, str] = {
         "contents decode_threads errors handle_pool lookup open_shard scene_columns schema sources.shards "
         "unit_interval numpy"
     ),
+    "pixel_values": "encoding lookup radiometry units numpy",
+    "scene_cells": "errors numpy",
+    "scene_windows": (
+        "contents decode_threads errors handle_pool pixel_values radiometry scene_cells scene_columns sources.rasters "
+        "tiling units numpy"
+    ),
+    "window_reference": "contents errors radiometry raster_job schema sources.bounds_file tiling units",
+    "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",
@@ -145,6 +153,11 @@ MAY_IMPORT: dict[str, str] = {
         "bad_samples decoder errors file_patches joined_files patch_cache patch_dataset patch_join sample_choice "
         "schema selection numpy torch"
     ),
+    "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
+    "shard_dataset": (
+        "bad_samples patch_dataset selection shard_patches sources.shard_choice sources.shard_set sources.shuffle_index"
+    ),
+    "image_dataset": ("bad_samples errors image_sources patch_dataset scene_windows selection tiling window_reference"),
     "device_transfer": "torch",
     "background": "device_transfer errors patch_dataset torch",
     "page_cache": "",
@@ -235,6 +248,8 @@ def test_no_module_uses_a_private_name_of_another(module: str) -> None:
     [
         ("import sar_h5", ["torch", "rasterio", "h5py", "numpy"]),
         ("import sar_h5; sar_h5.SARH5Dataset", ["rasterio", "click"]),
+        ("import sar_h5; sar_h5.LazyPatchDataset", ["rasterio", "click"]),
+        ("import sar_h5; sar_h5.SARPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.convert", ["torch"]),
         ("import sar_h5.cli", ["torch", "rasterio", "h5py"]),
     ],

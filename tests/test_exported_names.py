@@ -10,8 +10,11 @@ import sar_h5
 
 PUBLIC = [
     "BackgroundLoader",
+    "LazyPatchDataset",
     "PatchDecoder",
     "SARH5Dataset",
+    "SARImageDataset",
+    "SARPatchDataset",
     "SarH5Error",
     "__version__",
     "analyze_sar_statistics",

@@ -25,7 +25,6 @@ class ChosenShards:
         bounds: in dB, or None where nothing tells them.
         stride: distance of neighbouring patches in pixels, -1 where nothing tells it.
         broken: those left out.
-        notes: what a user may want to know about the choice of files.
     """
 
     polarization: str
@@ -33,7 +32,11 @@ class ChosenShards:
     bounds: Bounds | None = None
     stride: int = UNKNOWN
     broken: tuple[BadSource, ...] = ()
-    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether none of the polarization's shards was left out."""
+        return not self.broken
 
 
 def choose_shards(directory: Path, polarization: str | None, *, skip_broken: bool) -> ChosenShards:
@@ -71,7 +74,7 @@ def choose_shards(directory: Path, polarization: str | None, *, skip_broken: boo
         raise SettingError(
             f'{directory}: found shards of {" and ".join(several)}; say which to read, with polarization="{several[0]}"'
         )
-    return ChosenShards(chosen, shards, found_set.bounds.get(chosen), found_set.stride, broken, found_set.notes)
+    return ChosenShards(chosen, shards, found_set.bounds.get(chosen), found_set.stride, broken)
 
 
 _ADVICE = 'Repair or remove them; on_bad_source="skip" goes on without them, as long as others are left.'
