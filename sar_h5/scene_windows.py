@@ -28,7 +28,7 @@ MOST_OPEN = 16
 CACHE_NBYTES = 64 << 20
 """How many bytes of decoded pixels a process keeps: two rows of 256-pixel windows of an IW scene take 27 MB."""
 
-_OF_PROCESS = ("_rasters", "_threads", "_cache", "_index")
+_OF_PROCESS = ("_pixels", "_rasters", "_threads", "_cache", "_index")
 """Attributes that are not pickled, but made again."""
 
 _ADVICE = "download or make the raster again; `sar-h5 scan` lists every broken one"
@@ -69,8 +69,8 @@ class SceneWindows:
             raise SettingError(f"expected cache_nbytes of 0 or more bytes; found {cache_nbytes}")
         self.path, self._sources = path, list(scenes)
         self._size = grid.patch_size
+        self._units, self._bounds = units, bounds
         self._settings = repr((units, bounds.vmin, bounds.vmax, grid, edge))
-        self._pixels = PixelValues(units, bounds)
         self._scenes = scene_columns([scene.info for scene in scenes])
         self._cells = [CellGrid.of(scene.info.height, scene.info.width, scene.block_shape) for scene in scenes]
         self._rows = [window_starts(grid, cells.height, edge) for cells in self._cells]
@@ -95,6 +95,7 @@ class SceneWindows:
 
     def _start(self) -> None:
         scenes = self._sources
+        self._pixels = PixelValues(self._units, self._bounds)
         self._rasters = HandlePool(lambda number: scenes[number].open(), OpenScene.close, self._most_open)
         self._cache = CellCache(self._cache_nbytes)
         self._threads = DecodeThreads()
