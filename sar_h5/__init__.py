@@ -10,9 +10,13 @@ Data flow through the modules in this order:
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
+- ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
+  select by and to export.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
+- ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
+  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
 
@@ -34,12 +38,17 @@ if TYPE_CHECKING:
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.index_export import export_index as export_index
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
     from sar_h5.radiometry import preprocess_sar_complete as preprocess_sar_complete
     from sar_h5.radiometry import to_db as to_db
+    from sar_h5.samplers import BlockShuffleSampler as BlockShuffleSampler
+    from sar_h5.samplers import DistributedPatchSampler as DistributedPatchSampler
+    from sar_h5.samplers import SceneWeightedSampler as SceneWeightedSampler
+    from sar_h5.samplers import SubsetSampler as SubsetSampler
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
@@ -49,15 +58,20 @@ __version__ = VERSION
 
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
+    "BlockShuffleSampler": "sar_h5.samplers",
+    "DistributedPatchSampler": "sar_h5.samplers",
     "LazyPatchDataset": "sar_h5.shard_dataset",
     "PatchDecoder": "sar_h5.decoder",
     "SARH5Dataset": "sar_h5.dataset",
     "SARImageDataset": "sar_h5.image_dataset",
     "SARPatchDataset": "sar_h5.memory_dataset",
     "SarH5Error": "sar_h5.errors",
+    "SceneWeightedSampler": "sar_h5.samplers",
+    "SubsetSampler": "sar_h5.samplers",
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
+    "export_index": "sar_h5.index_export",
     "find_all_sar_files": "sar_h5.sources.discovery",
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
@@ -71,16 +85,21 @@ torch."""
 
 __all__ = [
     "BackgroundLoader",
+    "BlockShuffleSampler",
+    "DistributedPatchSampler",
     "LazyPatchDataset",
     "PatchDecoder",
     "SARH5Dataset",
     "SARImageDataset",
     "SARPatchDataset",
     "SarH5Error",
+    "SceneWeightedSampler",
+    "SubsetSampler",
     "__version__",
     "analyze_sar_statistics",
     "compute_clip_bounds",
     "convert",
+    "export_index",
     "find_all_sar_files",
     "from_db",
     "handle_invalid_values",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from sar_h5.device_transfer import DeviceTransfer, receive
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
+from sar_h5.patch_sampler import PatchIteration, PatchSampler
 
 
 class _Ready:
@@ -42,7 +43,8 @@ class BackgroundLoader:
     accelerator.
 
     Order, batch size and sampling are the loader's; random numbers are drawn as without the thread, before the first
-    batch.
+    batch. With a sampler of this package it keeps a state, which counts the batches that the loop got, not those that
+    are ahead.
 
     Args:
         loader: any ``DataLoader``.
@@ -61,6 +63,7 @@ class BackgroundLoader:
         self._batches = batches
         if self._device is not None and self._device.type != "cpu" and isinstance(loader.dataset, PatchDataset):
             loader.dataset.pin_batches = True
+        self._yielded: tuple[PatchIteration | None, int] = (None, 0)
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -77,6 +80,9 @@ class BackgroundLoader:
             first = next(source)
         except StopIteration:
             return
+        iteration = self._sampler.iteration if isinstance(self._sampler, PatchSampler) else None
+        count = 0
+        self._yielded = iteration, count
         ready: Queue[_Ready | _End] = Queue(self._batches)
         stopped = threading.Event()
         thread = threading.Thread(
@@ -86,6 +92,8 @@ class BackgroundLoader:
         thread.start()
         try:
             while isinstance(item := ready.get(), _Ready):
+                count += 1
+                self._yielded = iteration, count
                 yield self._take_over(*item.take())
             if item.error is not None:
                 raise item.error
@@ -94,6 +102,46 @@ class BackgroundLoader:
             while thread.is_alive():
                 _empty(ready)  # it may be waiting for room
                 thread.join(timeout=0.01)
+
+    def state_dict(self) -> dict[str, object]:
+        """Return where the epoch is, as :meth:`PatchSampler.state_dict` does: behind the last batch that was yielded.
+
+        Raises:
+            SettingError: where the loader's sampler is none of this package.
+        """
+        sampler = self._stateful_sampler()
+        iteration, batches = self._yielded
+        if iteration is None or sampler.iteration is not iteration:
+            return sampler.state_dict()  # no batch has been yielded since then
+        size, drop_last = self._batch_size()
+        consumed = min(batches * size, len(iteration))
+        # What is left of an epoch where the loader drops it is no part of the epoch.
+        return sampler.state_dict(len(iteration) if drop_last and len(iteration) - consumed < size else consumed)
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Go on where a state was taken, with the next iteration; see :meth:`PatchSampler.load_state_dict`.
+
+        Raises:
+            SettingError: where the loader's sampler is none of this package, or the state is not one of it.
+        """
+        self._stateful_sampler().load_state_dict(state)
+
+    @property
+    def _sampler(self) -> object:
+        batches = self.loader.batch_sampler
+        return self.loader.sampler if batches is None else getattr(batches, "sampler", None)
+
+    def _stateful_sampler(self) -> PatchSampler:
+        if not isinstance(self._sampler, PatchSampler):
+            raise SettingError(
+                f"a state needs a sampler that keeps one; found {type(self._sampler).__name__}: give the DataLoader "
+                "sampler=DistributedPatchSampler(dataset), which shuffles, or another of this package"
+            )
+        return self._sampler
+
+    def _batch_size(self) -> tuple[int, bool]:
+        batches: Any = self.loader.batch_sampler
+        return (1, False) if batches is None else (batches.batch_size, batches.drop_last)
 
     def _work(
         self, source: Iterator[Any], first: _Ready, ready: Queue[_Ready | _End], stopped: threading.Event

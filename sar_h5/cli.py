@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "Measure how fast a file can be served here, and find the setting to use.",
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
+    "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
     "verify": "Check a file from end to end.",
 }

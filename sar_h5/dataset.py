@@ -11,14 +11,16 @@ import numpy.typing as npt
 import torch
 
 from sar_h5.bad_samples import Policy
+from sar_h5.contents import Columns
 from sar_h5.decoder import PatchDecoder
 from sar_h5.errors import SettingError
 from sar_h5.file_patches import FilePatches
 from sar_h5.joined_files import JoinedFiles
+from sar_h5.manifest import read_manifest
 from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
 from sar_h5.patch_join import How
-from sar_h5.sample_choice import choose_split
+from sar_h5.sample_choice import choose_patches
 from sar_h5.schema import DEFAULT_SPLIT
 from sar_h5.selection import Indices, patch_numbers
 
@@ -39,8 +41,13 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         path: the file, or several.
         split: "train", "val" or "test", as ``sar-h5 split`` has stored them; None for all patches.
         split_name: which of the file's ways of splitting.
+        where: use the patches for which a condition holds, such as ``"platform == 'S1A' and valid_fraction > 0.95"``;
+            see :func:`sar_h5.where.parse_where`, and ``sar-h5 export --index`` for the columns there are. Of several
+            files it must hold in each that has the patch. No code is run.
+        manifest: a CSV of the user's own with a column ``scene`` and one row per scene; its columns are there for
+            ``where`` and in :attr:`index`.
         indices: patch numbers to use (negative ones count from the end), a slice, or a bool mask over all patches;
-            None for all. Not together with ``split``. Of several files: numbers of the joined patches.
+            None for all. Not together with ``split`` or ``where``. Of several files: numbers of the joined patches.
         augment: whether each sample gets one of the eight symmetries of the square, drawn anew each epoch; see
             :meth:`set_epoch`.
         seed: of these draws. The symmetry is a pure function of (seed, epoch, patch number), whatever the workers or
@@ -85,6 +92,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         *,
         split: str | None = None,
         split_name: str = DEFAULT_SPLIT,
+        where: str | None = None,
+        manifest: str | Path | None = None,
         indices: Indices | None = None,
         augment: bool = False,
         seed: int = 0,
@@ -103,7 +112,7 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         store = _open(path, dataset, how, fill, cache_nbytes)
         super().__init__(
             store,
-            patches=_choose(store, split, split_name, indices),
+            patches=_choose(store, indices, split, split_name, where, manifest),
             augment=augment,
             seed=seed,
             transform=transform,
@@ -112,6 +121,7 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             on_bad_sample=on_bad_sample,
         )
         self._output = output
+        self._manifest_columns = {} if manifest is None else _manifest_columns(store, manifest)
         self._check_possible()
         self._describe_files()
 
@@ -149,6 +159,17 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         return PatchDecoder(*self._store.luts)
 
     @property
+    def index(self) -> Columns:
+        """Where each sample comes from: arrays of len(self).
+
+        ``patch`` is its number in the file; then come the columns of ``/index`` and those of the manifest. Of several
+        files, ``scene``, ``row`` and ``col`` are followed by ``patch_vv``, ``valid_fraction_vv``, ``checksum_vv`` and so
+        on, -1, NaN and 0 where the file has no such patch.
+        """
+        index = super().index
+        return index | {name: values[index["patch"]] for name, values in self._manifest_columns.items()}
+
+    @property
     def caches(self) -> tuple[PatchCache, ...]:
         """This process's cache of each file: ``nbytes``, ``hits``, ``misses``, ``evictions``; none without one."""
         return self._store.caches
@@ -180,10 +201,25 @@ def _open(
 
 
 def _choose(
-    store: FilePatches | JoinedFiles, split: str | None, split_name: str, indices: Indices | None
+    store: FilePatches | JoinedFiles,
+    indices: Indices | None,
+    split: str | None,
+    split_name: str,
+    where: str | None,
+    manifest: str | Path | None,
 ) -> npt.NDArray[np.int64] | None:
-    if split is not None and indices is not None:
-        raise SettingError("give split or indices, not both")
-    if split is not None:
-        return choose_split(store, split, split_name)
-    return None if indices is None else patch_numbers(indices, store.shape[0])
+    if indices is None:
+        return choose_patches(store, split, split_name, where, manifest)
+    if split is not None or where is not None:
+        raise SettingError(f"give indices or {'split' if split is not None else 'where'}, not both")
+    return patch_numbers(indices, store.shape[0])
+
+
+def _manifest_columns(store: FilePatches | JoinedFiles, manifest: str | Path) -> Columns:
+    """Read the columns of a manifest, an entry per patch."""
+    index = store.index()
+    columns = read_manifest(manifest, store.scenes()["name"].tolist())
+    clashing = [name for name in columns if name in index or name == "patch"]
+    if clashing:
+        raise SettingError(f"{manifest}: the index has columns called {', '.join(clashing)} itself; rename them")
+    return {name: values[index["scene"]] for name, values in columns.items()}

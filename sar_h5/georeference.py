@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,45 @@ def patch_bounds(transform: Transform, height: int, width: int) -> tuple[float, 
     corners = [(a * col + b * row + c, d * col + e * row + f) for row in (0, height) for col in (0, width)]
     xs, ys = zip(*corners, strict=True)
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def box_patches(
+    transforms: npt.NDArray[np.float64],
+    row: npt.NDArray[np.integer[Any]],
+    col: npt.NDArray[np.integer[Any]],
+    height: int,
+    width: int,
+) -> npt.NDArray[np.float64]:
+    """Say where many patches lie on the ground: :func:`patch_bounds` of each.
+
+    Args:
+        transforms: float64 (n, 6), of the scene of each patch; NaN where it has none.
+        row: (n,), top row of each patch in its scene; -1 where unknown.
+        col: (n,), left column likewise.
+        height: of a patch in pixels.
+        width: likewise.
+
+    Returns:
+        float64 (n, 4): left, bottom, right, top; NaN where the scene has no geo-reference, or the place is unknown.
+    """
+    a, b, c, d, e, f = transforms.T
+    left, top = a * col + b * row + c, d * col + e * row + f
+    corners = [(y, x) for y in (0, height) for x in (0, width)]
+    xs = np.stack([a * x + b * y + left for y, x in corners])
+    ys = np.stack([d * x + e * y + top for y, x in corners])
+    boxes = np.stack([xs.min(axis=0), ys.min(axis=0), xs.max(axis=0), ys.max(axis=0)], axis=1)
+    boxes[(row == UNKNOWN) | (col == UNKNOWN)] = math.nan
+    return boxes
+
+
+def short_crs(wkt: str) -> str:
+    """Return the code of a reference system ("EPSG:32633") where its WKT ends with one, else the WKT itself."""
+    match = _AUTHORITY.search(wkt)
+    return f"{match[1]}:{match[2]}" if match else wkt
+
+
+_AUTHORITY = re.compile(r'(?:AUTHORITY|ID)\["(\w+)",\s*"?(\w+)"?\]\]\s*\Z')
+"""The identifier of the whole system, the last of WKT 1 and of WKT 2 alike."""
 
 
 def locate_patches(

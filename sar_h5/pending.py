@@ -25,16 +25,17 @@ class PendingFile:
     Args:
         path: the final name; its directory must exist.
         overwrite: whether a file of that name may be replaced.
+        option: the one that names the file on the command line, for messages.
 
     Raises:
         OutputExistsError: on entering, where the file exists and may not be replaced.
         OutputError: on entering, where another run is making it, or its directory cannot be written to.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool, option: str = "--out") -> None:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        self._overwrite = overwrite
+        self._overwrite, self._option = overwrite, option
         self._lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=0)
 
     def __enter__(self) -> PendingFile:
@@ -49,7 +50,7 @@ class PendingFile:
             self._release()
             raise OutputError(
                 f"{self.partial}: expected to remove what an earlier run left, cannot: {error.strerror or error}; "
-                "remove it, or choose another --out"
+                f"remove it, or choose another {self._option}"
             ) from error
         return self
 
@@ -76,7 +77,7 @@ class PendingFile:
         except OSError as error:
             raise OutputError(
                 f"{self.path}: the result is complete, but cannot be given this name: {error.strerror or error}; "
-                "choose another --out"
+                f"choose another {self._option}"
             ) from error
 
     def _acquire(self) -> None:
@@ -86,18 +87,18 @@ class PendingFile:
             self._lock.acquire()
         except Timeout as error:
             raise OutputError(
-                f"{self.path}: another run is writing this file; wait for it, or choose another --out"
+                f"{self.path}: another run is writing this file; wait for it, or choose another {self._option}"
             ) from error
         except OSError as error:
             raise OutputError(
                 f"{self.path.parent}: expected a directory to write to, cannot write here: {error.strerror or error}; "
-                "choose another --out"
+                f"choose another {self._option}"
             ) from error
 
     def _check_absent(self) -> None:
         if self.path.exists() and not self._overwrite:
             raise OutputExistsError(
-                f"{self.path}: is there already; pass --overwrite to replace it, or choose another --out"
+                f"{self.path}: is there already; pass --overwrite to replace it, or choose another {self._option}"
             )
         if self.path.is_dir():
             raise OutputError(f"{self.path}: expected a file to replace, found a directory")

@@ -1,6 +1,8 @@
-"""Which patches of a file, or of joined files, a dataset serves: those of a split, or those that the user names."""
+"""Which patches of a file, or of joined files, a dataset serves: those of a split, or for which a condition holds."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,56 @@ from sar_h5.errors import SettingError
 from sar_h5.file_patches import FilePatches
 from sar_h5.joined_files import JoinedFiles
 from sar_h5.patch_join import MISSING
+from sar_h5.patch_table import select_patches
+
+
+def choose_patches(
+    store: FilePatches | JoinedFiles,
+    split: str | None,
+    split_name: str,
+    where: str | None,
+    manifest: str | Path | None,
+) -> npt.NDArray[np.int64] | None:
+    """Find the patches that belong to a split, if one is asked for, and for which a condition holds, if there is one.
+
+    Args:
+        store: of one file, or several joined.
+        split: "train", "val" or "test"; None for any.
+        split_name: which of the file's ways of splitting.
+        where: a condition on the columns of the files; see :func:`sar_h5.where.parse_where`. Of several files it must
+            hold in each that has the patch.
+        manifest: a CSV with one row per scene, whose columns may be used too.
+
+    Returns:
+        int64 (n,), numbers of the store's patches in order, at least one; None where all are asked for.
+
+    Raises:
+        FormatError: where a file has no such split, or it is empty.
+        SettingError: where files do not agree on a split, the condition is none, or nothing is left.
+    """
+    chosen = None if split is None else choose_split(store, split, split_name)
+    if where is None:
+        return chosen
+    holding = _choose_where(store, where, manifest)
+    if chosen is None:
+        return holding
+    both = np.intersect1d(chosen, holding, assume_unique=True)
+    if not len(both):
+        raise SettingError(f"{store.path}: where={where[:200]!r} holds for none of the patches of split {split}")
+    return both
+
+
+def _choose_where(store: FilePatches | JoinedFiles, where: str, manifest: str | Path | None) -> npt.NDArray[np.int64]:
+    if isinstance(store, FilePatches):
+        return select_patches(store.path, where, manifest)
+    holds = np.ones(store.shape[0], dtype=np.bool_)
+    for file, numbers in zip(store.files, store.numbers.T, strict=True):
+        mask = np.zeros(file.shape[0], dtype=np.bool_)
+        mask[select_patches(file.path, where, manifest)] = True
+        holds &= (numbers == MISSING) | mask[numbers]
+    if not holds.any():
+        raise SettingError(f"where={where[:200]!r} holds for none of the patches that {store.path} have in common")
+    return np.flatnonzero(holds)
 
 
 def choose_split(store: FilePatches | JoinedFiles, split: str, name: str) -> npt.NDArray[np.int64]:

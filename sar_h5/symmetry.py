@@ -11,13 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SYMMETRIES = 8
+from sar_h5.splitmix import GAMMA, MASK, fold, mix, mix_array
 
-_MASK = (1 << 64) - 1
-# SplitMix64: Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014, figures 17 and 18.
-_GAMMA = 0x9E3779B97F4A7C15
-_MIX_1 = 0xBF58476D1CE4E5B9
-_MIX_2 = 0x94D049BB133111EB
+SYMMETRIES = 8
 
 
 def apply_symmetry(patch: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
@@ -45,7 +41,7 @@ def draw_symmetry(seed: int, epoch: int, patch: int) -> int:
     Returns:
         0 to 7.
     """
-    return _mix((_state(seed, epoch) ^ int(patch)) + _GAMMA & _MASK) >> 61
+    return mix((fold(seed, epoch) ^ int(patch)) + GAMMA & MASK) >> 61
 
 
 def draw_symmetries(seed: int, epoch: int, patches: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -60,20 +56,5 @@ def draw_symmetries(seed: int, epoch: int, patches: npt.NDArray[np.int64]) -> np
         uint8 (n,), 0 to 7.
     """
     with np.errstate(over="ignore"):  # arithmetic is modulo 2 ** 64
-        state = (np.uint64(_state(seed, epoch)) ^ patches.astype(np.uint64)) + np.uint64(_GAMMA)
-        state = (state ^ state >> np.uint64(30)) * np.uint64(_MIX_1)
-        state = (state ^ state >> np.uint64(27)) * np.uint64(_MIX_2)
-        return ((state ^ state >> np.uint64(31)) >> np.uint64(61)).astype(np.uint8)
-
-
-def _state(seed: int, epoch: int) -> int:
-    state = 0
-    for part in (seed, epoch):
-        state = _mix((state ^ int(part)) + _GAMMA & _MASK)  # NumPy's integers would overflow
-    return state
-
-
-def _mix(value: int) -> int:
-    value = (value ^ value >> 30) * _MIX_1 & _MASK
-    value = (value ^ value >> 27) * _MIX_2 & _MASK
-    return value ^ value >> 31
+        state = (np.uint64(fold(seed, epoch)) ^ patches.astype(np.uint64)) + np.uint64(GAMMA)
+    return (mix_array(state) >> np.uint64(61)).astype(np.uint8)

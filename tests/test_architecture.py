@@ -29,7 +29,8 @@ MAY_IMPORT: dict[str, str] = {
     "tiling": "conversion_kernels errors numpy",
     "palette": "conversion_kernels radiometry numpy",
     "compression": "errors hdf5plugin numcodecs numpy",
-    "symmetry": "numpy",
+    "splitmix": "numpy",
+    "symmetry": "splitmix numpy",
     "georeference": "schema numpy",
     "digest": "radiometry schema numpy",
     "cutting": "buffers radiometry tiling numpy",
@@ -135,6 +136,11 @@ MAY_IMPORT: dict[str, str] = {
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "contents errors patch_checks progress structure_checks verify_report",
+    "conditions": "errors numpy",
+    "where": "conditions errors",
+    "manifest": "errors numpy",
+    "patch_table": "conditions contents errors georeference manifest schema where numpy",
+    "index_export": "errors extras patch_table pending where numpy",
     "info": "contents errors schema h5py numpy",
     "patch_store": "contents numpy",
     "patch_cache": "numpy",
@@ -148,10 +154,10 @@ MAY_IMPORT: dict[str, str] = {
         "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
         "numpy torch"
     ),
-    "sample_choice": "contents errors file_patches joined_files patch_join numpy",
+    "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
-        "bad_samples decoder errors file_patches joined_files patch_cache patch_dataset patch_join sample_choice "
-        "schema selection numpy torch"
+        "bad_samples contents decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
+        "sample_choice schema selection numpy torch"
     ),
     "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
@@ -159,7 +165,14 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "image_dataset": ("bad_samples errors image_sources patch_dataset scene_windows selection tiling window_reference"),
     "device_transfer": "torch",
-    "background": "device_transfer errors patch_dataset torch",
+    "sample_order": "splitmix numpy",
+    "shuffle_measure": "errors numpy",
+    "sample_source": "errors numpy",
+    "sampler_state": "errors",
+    "patch_sampler": "errors sample_source sampler_state numpy torch",
+    "scene_weights": "errors numpy",
+    "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
+    "background": "device_transfer errors patch_dataset patch_sampler torch",
     "page_cache": "",
     "bench_report": "",
     "machine_limits": "bench_report page_cache reader symmetry numpy torch",
@@ -170,6 +183,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
+    "commands.export": "index_export click",
     "commands.info": "info click",
     "commands.verify": "verification click",
 }

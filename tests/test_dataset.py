@@ -515,7 +515,7 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("not HDF5")
     with pytest.raises(FormatError, match="expected an HDF5 file"):
         SARH5Dataset(tmp_path / "text.h5")
-    with pytest.raises(SourceError, match="vv.h5: expected an HDF5 file, found no such file"):
+    with pytest.raises(SourceError, match=r"vv\.h5: expected an HDF5 file, found no such file"):
         SARH5Dataset([tmp_path / "vv.h5", tmp_path / "vh.h5"])
     with pytest.raises(SettingError, match="empty list"):
         SARH5Dataset([])

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
+import rasterio.crs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.georeference import PIXELS, Transform, locate_patches, patch_bounds, patch_transform
+from sar_h5.georeference import PIXELS, Transform, box_patches, locate_patches, patch_bounds, patch_transform, short_crs
 
 UTM: Transform = (10.0, 0.0, 399_960.0, 0.0, -10.0, 4_200_000.0)
 NOWHERE = (math.nan,) * 6
@@ -103,3 +104,32 @@ def test_many_patches_are_located_as_each_of_them() -> None:
 def test_no_patches_have_no_places_and_the_same_shapes() -> None:
     places = locate_patches(np.zeros(0, np.int64), INDEX, SCENES, 3, 4)
     assert (places["bounds"].shape, places["transform"].shape, places["row"].shape) == ((0, 4), (0, 6), (0,))
+
+
+@given(scene=coefficients, row=places, col=places, height=st.integers(1, 512), width=st.integers(1, 512))
+def test_many_boxes_are_those_of_the_patches_one_by_one(
+    scene: Transform, row: int, col: int, height: int, width: int
+) -> None:
+    rows, cols = np.array([row, -1, row], dtype="<i4"), np.array([col, col, -1], dtype="<i4")
+    boxes = box_patches(np.array([scene] * 3), rows, cols, height, width)
+    assert boxes[0].tolist() == list(patch_bounds(patch_transform(scene, row, col), height, width))
+    assert np.isnan(boxes[1:]).all()
+
+
+def test_a_scene_without_a_georeference_has_no_boxes() -> None:
+    assert np.isnan(box_patches(np.array([NOWHERE]), np.array([4]), np.array([5]), 8, 8)).all()
+    assert box_patches(np.empty((0, 6)), np.empty(0, int), np.empty(0, int), 8, 8).shape == (0, 4)
+
+
+@pytest.mark.parametrize("code", [4326, 32633, 3031])
+@pytest.mark.parametrize("version", ["WKT1_GDAL", "WKT2_2019"])
+def test_the_code_of_a_reference_system_is_read_from_its_wkt(code: int, version: str) -> None:
+    wkt = rasterio.crs.CRS.from_epsg(code).to_wkt(version=version)
+    assert short_crs(wkt) == f"EPSG:{code}"
+
+
+def test_a_reference_system_without_a_code_stays_as_it_is() -> None:
+    wkt = rasterio.crs.CRS.from_proj4("+proj=laea +lat_0=90 +datum=WGS84").to_wkt()
+    assert "EPSG" in wkt
+    assert short_crs(wkt) == wkt
+    assert short_crs("") == ""
