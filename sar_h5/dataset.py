@@ -163,8 +163,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         """Where each sample comes from: arrays of len(self).
 
         ``patch`` is its number in the file; then come the columns of ``/index`` and those of the manifest. Of several
-        files, ``scene``, ``row`` and ``col`` are followed by ``patch_vv``, ``valid_fraction_vv``, ``checksum_vv`` and so
-        on, -1, NaN and 0 where the file has no such patch.
+        files, ``scene``, ``row`` and ``col`` are followed by ``patch_vv``, ``valid_fraction_vv``, ``checksum_vv`` and
+        so on, -1, NaN and 0 where the file has no such patch.
         """
         index = super().index
         return index | {name: values[index["patch"]] for name, values in self._manifest_columns.items()}

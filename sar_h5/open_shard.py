@@ -10,9 +10,19 @@ import os
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.native import find_native_reads
+from sar_h5.shard_kernels import read_floats
 from sar_h5.sources.shards import ShardPlace
 
 _HAS_PREADV = hasattr(os, "preadv")
+_NATIVE = find_native_reads()
+
+
+def compile_reads() -> None:
+    """Have the compiled loop made, once on a machine, before worker processes need it."""
+    if _NATIVE is not None:
+        none, turns, patch = np.empty(0, np.int64), np.empty(0, np.uint8), np.empty((1, 1), np.float32)
+        read_floats(0, -1, none, turns, none, True, patch, patch[np.newaxis])
 
 
 class OpenShard:
@@ -50,6 +60,34 @@ class OpenShard:
             done += count
         if not self._place.dtype.isnative:
             patch.byteswap(inplace=True)
+
+    def read_many(
+        self,
+        positions: npt.NDArray[np.int64],
+        symmetries: npt.NDArray[np.uint8],
+        places: npt.NDArray[np.int64],
+        out: npt.NDArray[np.float32],
+        *,
+        check: bool,
+    ) -> int:
+        """Read patches in one compiled loop, as far as all goes well; see :func:`sar_h5.shard_kernels.read_floats`.
+
+        Args:
+            positions: int64 (n,), patches of the shard.
+            symmetries: uint8 (n,), 0 to 7 of each.
+            places: int64 (n,), which of ``out`` each goes to.
+            out: float32 (m, P, P), C-contiguous.
+            check: whether to stop at a patch that is not in [0, 1].
+
+        Returns:
+            How many were read; 0 where this machine has no compiled way.
+        """
+        if _NATIVE is None or not self._place.dtype.isnative:
+            return 0
+        offsets = self._place.offset + positions * self._place.patch_nbytes
+        scratch = np.empty(out.shape[1:], dtype=np.float32)
+        done: int = read_floats(_NATIVE.pread, self._descriptor, offsets, symmetries, places, check, scratch, out)
+        return done
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""

@@ -1,7 +1,7 @@
 """Which samples an epoch takes, and in which order: all, some, in blocks for slow disks, or weighted by scene.
 
-Each works in a ``DataLoader``, a ``BackgroundLoader`` and torchdata's ``StatefulDataLoader``, on any number of ranks, and
-goes on in the middle of an epoch, also on another number of ranks; see :class:`PatchSampler`::
+Each works in a ``DataLoader``, a ``BackgroundLoader`` and torchdata's ``StatefulDataLoader``, on any number of ranks,
+and goes on in the middle of an epoch, also on another number of ranks; see :class:`PatchSampler`::
 
     sampler = DistributedPatchSampler(dataset, seed=1)
     loader = BackgroundLoader(DataLoader(dataset, batch_size=64, sampler=sampler))

@@ -14,7 +14,7 @@ from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError
 from sar_h5.handle_pool import HandlePool
 from sar_h5.lookup import Lookup
-from sar_h5.open_shard import OpenShard
+from sar_h5.open_shard import OpenShard, compile_reads
 from sar_h5.scene_columns import scene_columns
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.shards import NpyShard
@@ -59,6 +59,7 @@ class ShardPatches:
         self._order, self._most_open, self._check = order, most_open, check
         self._start()
         self._lookup.compile_loop(np.dtype(np.float32))
+        compile_reads()
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name not in _OF_PROCESS}
@@ -142,14 +143,15 @@ class ShardPatches:
         places: npt.NDArray[np.int64],
     ) -> None:
         """Read patches of one shard, by their positions in it, to ``places`` of ``out``."""
-        done = 0
+        done, patches = 0, out.reshape(-1, *out.shape[2:])
         try:
             with self._files.lend(shard) as file:
-                for place, position, symmetry in zip(
-                    places.tolist(), positions.tolist(), symmetries.tolist(), strict=True
-                ):
-                    self._read(file, position, symmetry, out[place, 0])
-                    done += 1
+                while done < len(places):
+                    rest = slice(done, None)
+                    done += file.read_many(positions[rest], symmetries[rest], places[rest], patches, check=self._check)
+                    if done < len(places):  # this patch is not as it should be, or there is no way to read many
+                        self._read(file, int(positions[done]), int(symmetries[done]), patches[places[done]])
+                        done += 1
         except (OSError, ValueError) as error:
             path, number = self._places[shard].path, int(numbers[done])
             reason = f"{path}, patch {positions[done]} of it: {error}"

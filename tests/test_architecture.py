@@ -118,7 +118,8 @@ MAY_IMPORT: dict[str, str] = {
     "handle_pool": "errors",
     "unit_interval": "numpy",
     "scene_columns": "contents sources.scene numpy",
-    "open_shard": "sources.shards numpy",
+    "shard_kernels": "compiled kernels native numpy",
+    "open_shard": "native shard_kernels sources.shards numpy",
     "shard_patches": (
         "contents decode_threads errors handle_pool lookup open_shard scene_columns schema sources.shards "
         "unit_interval numpy"

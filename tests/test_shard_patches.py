@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sar_h5 import open_shard
 from sar_h5.errors import CorruptPatchError, SettingError
 from sar_h5.shard_patches import ShardPatches
 from sar_h5.sources.shards import NpyShard
@@ -79,6 +80,20 @@ def test_any_batch_is_what_plain_numpy_gives(
     for patch, number, symmetry in zip(found, numbers, symmetries, strict=True):
         assert np.array_equal(patch, apply_symmetry(expected[order[number]], symmetry))
     store.close()
+
+
+def test_without_a_compiled_way_it_is_the_same(
+    directory: Path, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_shard, "_NATIVE", None)
+    found = read(open_store(directory), [15, 3, 3, 8], [0, 1, 2, 7], threads=2)
+    for patch, number, symmetry in zip(found, [15, 3, 3, 8], [0, 1, 2, 7], strict=True):
+        assert np.array_equal(patch, apply_symmetry(expected[number], symmetry))
+
+
+def test_negative_zero_is_in_the_range(tmp_path: Path) -> None:
+    np.save(tmp_path / "s1a-vv.npy", np.full((2, 8, 8), -0.0, np.float32))
+    assert not read(open_store(tmp_path), [1, 0], [0, 3]).any()
 
 
 def test_an_order_may_be_a_subset(directory: Path, expected: np.ndarray) -> None:
