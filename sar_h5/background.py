@@ -9,7 +9,7 @@ from queue import Empty, Queue
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader
 
 from sar_h5.device_transfer import DeviceTransfer, receive
 from sar_h5.errors import SettingError
@@ -129,7 +129,9 @@ class BackgroundLoader:
     @property
     def _sampler(self) -> object:
         batches = self.loader.batch_sampler
-        return self.loader.sampler if batches is None else getattr(batches, "sampler", None)
+        if batches is None:
+            return self.loader.sampler
+        return batches.sampler if isinstance(batches, BatchSampler) else batches
 
     def _stateful_sampler(self) -> PatchSampler:
         if not isinstance(self._sampler, PatchSampler):
@@ -140,8 +142,8 @@ class BackgroundLoader:
         return self._sampler
 
     def _batch_size(self) -> tuple[int, bool]:
-        batches: Any = self.loader.batch_sampler
-        return (1, False) if batches is None else (batches.batch_size, batches.drop_last)
+        batches = self.loader.batch_sampler
+        return (batches.batch_size, batches.drop_last) if isinstance(batches, BatchSampler) else (1, False)
 
     def _work(
         self, source: Iterator[Any], first: _Ready, ready: Queue[_Ready | _End], stopped: threading.Event

@@ -159,6 +159,18 @@ def read_columns(path: str | Path, group: str) -> Columns:
         }
 
 
+def holds_codes(path: str | Path) -> bool:
+    """Tell whether a file holds codes with a table of their values, rather than values.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it holds no patches.
+    """
+    with open_file(path) as file:
+        settings = find_patches(file, None).settings
+    return settings is not None and settings.encoding != "float32"
+
+
 def read_identity(path: str | Path, source: PatchSource) -> str:
     """Read what tells the patches of a file from others: its content digest, or shape and size of a file of others."""
     with open_file(path) as file:

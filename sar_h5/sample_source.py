@@ -73,7 +73,7 @@ class SampleTable:
         """Hexadecimal SHA-256 by which to know the samples again, wherever the file lies.
 
         Of the number of samples and, as far as the source has them, of the columns of its index (which patches of the
-        file they are, from which scenes and places, and their checksums), of the names of the scenes, and of the
+        file they are, from which scenes and places, and their checksums), of the names of the scenes, and of its
         strings ``content_digest`` and ``fingerprint``.
         """
         digest = hashlib.sha256(f"{self.count}".encode())

@@ -159,6 +159,9 @@ def test_a_loader_whose_sampler_keeps_no_state_is_told_so() -> None:
         loader.state_dict()
     with pytest.raises(SettingError, match="keeps one; found RandomSampler"):
         loader.load_state_dict({})
+    own_batches = BackgroundLoader(DataLoader(Numbers(), batch_sampler=[[0, 1], [2]]))
+    with pytest.raises(SettingError, match="keeps one; found list"):
+        own_batches.state_dict()
 
 
 def test_a_loader_that_is_read_past_the_background_keeps_the_state_right() -> None:
@@ -231,6 +234,19 @@ def test_torchdatas_state_of_a_finished_epoch_leads_to_the_epoch_that_was_set(dr
     for epoch in (2, 3):
         resumed.set_epoch(epoch)
         assert flat(again) == sampler.order(epoch)[:size].tolist()
+
+
+def test_torchdatas_state_goes_to_other_ranks() -> None:
+    sampler, loader = torchdata_loader(0, 4)
+    before = flat(islice(iter(loader), 2))
+    after = []
+    for rank in range(3):
+        own = DistributedPatchSampler(COUNT, rank=rank, world_size=3)
+        again = StatefulDataLoader(Numbers(), 2, sampler=own)
+        again.load_state_dict(loader.state_dict())
+        after += flat(again)
+        assert len(flat(again)) == 8
+    assert sorted(before + after) == sorted(sampler)
 
 
 def test_torchdatas_state_of_another_dataset_is_refused() -> None:
