@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from typing import Any
 
@@ -13,8 +12,6 @@ import pytest
 from sar_h5.array_patches import ArrayPatches
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.symmetry import apply_symmetry
-
-FRESH = ["spawn", "forkserver"] if os.name == "posix" else ["spawn"]
 
 
 def make_patches(shape: tuple[int, ...] = (6, 2, 9, 9), seed: int = 0) -> np.ndarray:
@@ -129,12 +126,11 @@ def _report(store: ArrayPatches, answers: Any) -> None:
     answers.put((shared, float(read(store, [5], [3]).sum())))
 
 
-@pytest.mark.parametrize("method", FRESH)
-def test_processes_started_fresh_share_one_copy(method: str) -> None:
+def test_processes_started_fresh_share_one_copy() -> None:
     patches = make_patches()
     store = ArrayPatches(patches)
     expected = float(read(store, [5], [3]).sum())
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     processes = [context.Process(target=_report, args=(store, answers)) for _ in range(2)]
     for process in processes:
