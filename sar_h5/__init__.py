@@ -17,8 +17,8 @@ Data flow through the modules in this order:
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
 - ``patch_store``: what a dataset reads from. ``array_patches``, ``memory_dataset``: an array, checked by
   ``unit_interval``; ``open_shard``, ``shard_kernels``, ``shard_patches``, ``shard_dataset``: shards as they are;
-  ``image_sources``, ``window_reference``, ``pixel_values``, ``scene_cells``, ``scene_windows``, ``image_dataset``: windows
-  of whole scenes. ``handle_pool`` bounds open files, ``scene_columns`` says what is known of the scenes.
+  ``image_sources``, ``window_reference``, ``pixel_values``, ``scene_cells``, ``scene_windows``, ``image_dataset``:
+  windows of whole scenes. ``handle_pool`` bounds open files, ``scene_columns`` says what is known of the scenes.
 - ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
   ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
