@@ -15,6 +15,10 @@ Data flow through the modules in this order:
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
 - ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
+- ``patch_store``: what a dataset reads from. ``array_patches``, ``memory_dataset``: an array, checked by
+  ``unit_interval``; ``open_shard``, ``shard_kernels``, ``shard_patches``, ``shard_dataset``: shards as they are;
+  ``image_sources``, ``window_reference``, ``pixel_values``, ``scene_cells``, ``scene_windows``, ``image_dataset``:
+  windows of whole scenes. ``handle_pool`` bounds open files, ``scene_columns`` says what is known of the scenes.
 - ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
   ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle;
   ``announcement``: what is about to be read, for slow disks.
@@ -38,8 +42,10 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.index_export import export_index as export_index
+    from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
     from sar_h5.samplers import DistributedPatchSampler as DistributedPatchSampler
     from sar_h5.samplers import SceneWeightedSampler as SceneWeightedSampler
     from sar_h5.samplers import SubsetSampler as SubsetSampler
+    from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.verification import verify as verify
@@ -59,9 +66,12 @@ _HOMES = {
     "BackgroundLoader": "sar_h5.background",
     "BlockShuffleSampler": "sar_h5.samplers",
     "DistributedPatchSampler": "sar_h5.samplers",
+    "LazyPatchDataset": "sar_h5.shard_dataset",
     "PatchDecoder": "sar_h5.decoder",
     "SARDataModule": "sar_h5.datamodule",
     "SARH5Dataset": "sar_h5.dataset",
+    "SARImageDataset": "sar_h5.image_dataset",
+    "SARPatchDataset": "sar_h5.memory_dataset",
     "SarH5Error": "sar_h5.errors",
     "SceneWeightedSampler": "sar_h5.samplers",
     "SubsetSampler": "sar_h5.samplers",
@@ -84,9 +94,12 @@ __all__ = [
     "BackgroundLoader",
     "BlockShuffleSampler",
     "DistributedPatchSampler",
+    "LazyPatchDataset",
     "PatchDecoder",
     "SARDataModule",
     "SARH5Dataset",
+    "SARImageDataset",
+    "SARPatchDataset",
     "SarH5Error",
     "SceneWeightedSampler",
     "SubsetSampler",

@@ -60,20 +60,24 @@ class BadSourceError(SourceError):
     Attributes:
         sources: the broken inputs, in the order in which they were met.
         advice: what to do about them.
+        consequence: what has not happened because of them.
     """
 
-    def __init__(self, sources: Sequence[BadSource], advice: str | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[BadSource], advice: str | None = None, consequence: str = "nothing was written"
+    ) -> None:
         self.sources = tuple(sources)
+        self.consequence = consequence
         self.advice = advice or (
             "Repair or remove them; --on-bad-source skip goes on without them, as long as others are left."
         )
         lines = "\n".join(f"  {source}" for source in self.sources)
         count = "1 source is" if len(self.sources) == 1 else f"{len(self.sources)} sources are"
-        super().__init__(f"{count} broken; nothing was written:\n{lines}\n{self.advice}")
+        super().__init__(f"{count} broken; {consequence}:\n{lines}\n{self.advice}")
 
-    def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...], str]]:
+    def __reduce__(self) -> tuple[type[BadSourceError], tuple[tuple[BadSource, ...], str, str]]:
         # Exceptions are pickled by their message alone; this one is made from its sources.
-        return type(self), (self.sources, self.advice)
+        return type(self), (self.sources, self.advice, self.consequence)
 
 
 class OutputError(SarH5Error, OSError):
@@ -97,12 +101,16 @@ class CorruptPatchError(FormatError):
         path: the file.
         patch: the patch's number in the file.
         reason: why it cannot be read.
+        advice: what to do about it, where that is not to run ``sar-h5 verify``.
     """
 
-    def __init__(self, message: str, *, path: str = "", patch: int = -1, reason: str = "") -> None:
+    def __init__(
+        self, message: str, *, path: str = "", patch: int = -1, reason: str = "", advice: str | None = None
+    ) -> None:
         self.path = path
         self.patch = patch
         self.reason = reason
+        self.advice = advice
         super().__init__(message)
 
     @classmethod
@@ -111,7 +119,7 @@ class CorruptPatchError(FormatError):
         where = f" ({place})" if place else ""
         what_to_do = advice or f"run `sar-h5 verify {path}` to list every broken patch"
         message = f"{path}: patch {patch} cannot be read: {reason}{where}; {what_to_do}"
-        return cls(message, path=path, patch=patch, reason=reason)
+        return cls(message, path=path, patch=patch, reason=reason, advice=advice)
 
 
 class PatchIndexError(SarH5Error, IndexError):

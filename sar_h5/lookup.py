@@ -35,6 +35,10 @@ class Lookup:
             self.levels = min(len(lut), len(self.table))
             self.table[: self.levels] = lut[: self.levels]
 
+    def compile_loop(self, dtype: np.dtype[Any]) -> None:
+        """Have the loop compiled for patches of a dtype, once on a machine, before worker processes need it."""
+        self.place(np.zeros((1, 1), dtype=dtype), 0, np.empty((1, 1), dtype=np.float32))
+
     def place(self, patch: npt.NDArray[Any], symmetry: int, out: npt.NDArray[np.float32]) -> None:
         """Look up one patch.
 

@@ -215,7 +215,8 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             if error is None:
                 readable.append(number)
                 continue
-            bad = CorruptPatchError.at(error.path, error.patch, error.reason, place=self._describe(number))
+            place = self._describe(number)
+            bad = CorruptPatchError.at(error.path, error.patch, error.reason, place=place, advice=error.advice)
             if self._bad_samples.policy == "raise":
                 raise bad from error
             self._bad_samples.note(number, bad)

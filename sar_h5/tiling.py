@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from sar_h5.errors import SettingError
 
 DEFAULT_PATCH_SIZE = 256
 DEFAULT_STRIDE = 128
+
+Edge = Literal["drop", "shift", "pad"]
+EDGES: tuple[Edge, ...] = ("drop", "shift", "pad")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,28 @@ class PatchGrid:
     def count(self, height: int, width: int) -> int:
         """Return how many patches a scene of ``height`` x ``width`` pixels holds."""
         return len(self.starts(height)) * len(self.starts(width))
+
+
+def window_starts(grid: PatchGrid, length: int, edge: Edge) -> npt.NDArray[np.int64]:
+    """Return the corners of windows along one axis.
+
+    Args:
+        grid: their size and stride.
+        length: of the axis in pixels, at least 1.
+        edge: what to do with the pixels beyond the last patch that fits: "drop" leaves them out, "shift" moves one more
+            window inwards until it ends with the scene, "pad" has one more stick out. Where the axis is shorter than a
+            window, both of these have one window, which sticks out.
+
+    Returns:
+        int64 (n,), rising. Unless they are dropped, every pixel lies in a window, if ``stride <= patch_size``.
+    """
+    starts = list(grid.starts(length))
+    if edge == "drop" or (starts and starts[-1] + grid.patch_size == length):
+        return np.array(starts, dtype=np.int64)
+    if edge == "pad":
+        starts.append(starts[-1] + grid.stride if starts else 0)
+        return np.array([start for start in starts if start < length], dtype=np.int64)
+    return np.array([*starts, max(length - grid.patch_size, 0)], dtype=np.int64)
 
 
 def count_true(mask: npt.NDArray[np.bool_], patch_size: int, cols: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

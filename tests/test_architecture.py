@@ -55,6 +55,8 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "sources.shards": "buffers errors schema sources.checksums sources.naming sources.products sources.scene numpy",
     "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
+    "sources.shuffle_index": "errors plain_data sources.shard_set sources.shards numpy",
+    "sources.shard_choice": ("errors radiometry schema sources.naming sources.shard_set sources.shards sources.walk"),
     "sources.namesakes": "errors sources.scene",
     "sources.walk": "errors sources.archives sources.products sources.shard_set",
     "sources.discovery": (
@@ -113,6 +115,24 @@ MAY_IMPORT: dict[str, str] = {
     "shared_table": "chunk_table torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
+    "handle_pool": "errors",
+    "unit_interval": "numpy",
+    "scene_columns": "contents sources.scene numpy",
+    "shard_kernels": "compiled kernels native numpy",
+    "open_shard": "native shard_kernels sources.shards numpy",
+    "shard_patches": (
+        "contents decode_threads errors handle_pool lookup open_shard scene_columns schema sources.shards "
+        "unit_interval numpy"
+    ),
+    "pixel_values": "encoding lookup radiometry units numpy",
+    "scene_cells": "errors numpy",
+    "scene_windows": (
+        "contents decode_threads errors handle_pool pixel_values radiometry scene_cells scene_columns sources.rasters "
+        "tiling units numpy"
+    ),
+    "window_reference": "contents errors radiometry raster_job schema sources.bounds_file tiling units",
+    "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
+    "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
@@ -141,6 +161,11 @@ MAY_IMPORT: dict[str, str] = {
         "bad_samples contents decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
         "sample_choice schema selection numpy torch"
     ),
+    "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
+    "shard_dataset": (
+        "bad_samples patch_dataset selection shard_patches sources.shard_choice sources.shard_set sources.shuffle_index"
+    ),
+    "image_dataset": ("bad_samples errors image_sources patch_dataset scene_windows selection tiling window_reference"),
     "device_transfer": "torch",
     "sample_order": "splitmix numpy",
     "shuffle_measure": "errors numpy",
@@ -247,6 +272,8 @@ def test_no_module_uses_a_private_name_of_another(module: str) -> None:
     [
         ("import sar_h5", ["torch", "rasterio", "h5py", "numpy"]),
         ("import sar_h5; sar_h5.SARH5Dataset", ["rasterio", "click"]),
+        ("import sar_h5; sar_h5.LazyPatchDataset", ["rasterio", "click"]),
+        ("import sar_h5; sar_h5.SARPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.convert", ["torch"]),
         ("import sar_h5.cli", ["torch", "rasterio", "h5py"]),
     ],

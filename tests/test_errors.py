@@ -29,6 +29,7 @@ NEAREST_BUILTIN = {
 SOURCES = [BadSource("a/x.npy", "is truncated"), BadSource("b.tiff", "is empty")]
 MADE = [
     BadSourceError(SOURCES),
+    BadSourceError(SOURCES, "Mend them.", "nothing can be read"),
     CorruptPatchError.at("vv.h5", 3, "checksum"),
     PatchIndexError.outside(-9, 5),
 ]
@@ -67,6 +68,10 @@ def test_broken_sources_are_each_named_with_the_reason() -> None:
         "Repair or remove them; --on-bad-source skip goes on without them, as long as others are left.",
     ]
     assert str(BadSourceError(SOURCES[:1])).startswith("1 source is broken;")
+    assert str(BadSourceError(SOURCES, "Mend them.", "nothing can be read")).splitlines()[0::3] == [
+        "2 sources are broken; nothing can be read:",
+        "Mend them.",
+    ]
 
 
 def test_a_corrupt_patch_is_named_with_the_command_that_tells_more() -> None:

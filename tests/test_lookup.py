@@ -68,3 +68,11 @@ def test_patches_of_read_only_bytes_and_of_any_strides_are_placed() -> None:
         out = np.zeros((6, 6), dtype=np.float32)
         Lookup(lut, codes.dtype).place(patch, 5, out)
         assert out.tobytes() == np.ascontiguousarray(apply_symmetry(lut[patch], 5)).tobytes()
+
+
+def test_compiling_early_changes_nothing() -> None:
+    lookup = Lookup(make_lut(4), np.dtype("u1"))
+    table = lookup.table.copy()
+    lookup.compile_loop(np.dtype("u1"))
+    assert np.array_equal(lookup.table, table)
+    Lookup(None, np.dtype("<f4")).compile_loop(np.dtype("<f8"))  # which goes through NumPy

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
-from sar_h5.tiling import PatchGrid, count_true
+from sar_h5.tiling import Edge, PatchGrid, count_true, window_starts
 
 lengths = st.integers(0, 200)
 sizes = st.integers(1, 40)
@@ -79,3 +79,34 @@ def test_counts_of_the_widest_scenes_do_not_overflow() -> None:
     mask = np.ones((512, 80_000), dtype=bool)
     counts = count_true(mask, 512, np.array([0, 80_000 - 512], dtype=np.int32))
     assert counts.tolist() == [512 * 512] * 2
+
+
+@given(size=st.integers(1, 40), stride=st.integers(1, 40), length=st.integers(1, 200))
+def test_windows_cover_every_pixel_unless_the_edge_is_dropped(size: int, stride: int, length: int) -> None:
+    grid = PatchGrid(size, stride)
+    dropped = window_starts(grid, length, "drop").tolist()
+    assert dropped == list(grid.starts(length))
+    for edge in ("shift", "pad"):
+        starts = window_starts(grid, length, edge)
+        assert starts[: len(dropped)].tolist() == dropped
+        assert len(starts) - len(dropped) in (0, 1)
+        assert (np.diff(starts) > 0).all()
+        if stride <= size:
+            covered = np.zeros(length + size, dtype=bool)
+            for start in starts:
+                covered[start : start + size] = True
+            assert covered[:length].all()
+        if edge == "shift" and length >= size:
+            assert starts[-1] + size == length
+
+
+@pytest.mark.parametrize(
+    ("edge", "length", "starts"),
+    [
+        ("drop", 10, [0, 3]), ("shift", 10, [0, 3, 4]), ("pad", 10, [0, 3, 6]),
+        ("drop", 9, [0, 3]), ("shift", 9, [0, 3]), ("pad", 9, [0, 3]),
+        ("drop", 5, []), ("shift", 5, [0]), ("pad", 5, [0]),
+    ],
+)  # fmt: skip
+def test_the_last_window_is_dropped_moved_or_sticks_out(edge: Edge, length: int, starts: list[int]) -> None:
+    assert window_starts(PatchGrid(6, 3), length, edge).tolist() == starts

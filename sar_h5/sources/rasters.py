@@ -58,15 +58,25 @@ def open_raster(gdal_path: str, jobs: int = 1) -> Iterator[rasterio.DatasetReade
     Raises:
         SourceError: where it cannot be opened, or fails while it is read.
     """
+    with gdal_errors(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES), _open_dataset(gdal_path, jobs) as dataset:
+        yield dataset
+
+
+def _open_dataset(gdal_path: str, jobs: int) -> rasterio.DatasetReader:
+    with warnings.catch_warnings():
+        # Measurement rasters carry ground control points or nothing; neither concerns the pixels.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        # Absolute, so that "s3:vv.tif" is a name and not an address. Only this driver: others follow what a file
+        # says to other files, and to the network.
+        place = gdal_path if gdal_path.startswith("/vsizip/") else Path(gdal_path).absolute()
+        return rasterio.open(place, driver="GTiff", NUM_THREADS=jobs)
+
+
+@contextmanager
+def gdal_errors() -> Iterator[None]:
+    """Turn GDAL's errors into SourceError."""
     try:
-        with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES), warnings.catch_warnings():
-            # Measurement rasters carry ground control points or nothing; neither concerns the pixels.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            # Absolute, so that "s3:vv.tif" is a name and not an address. Only this driver: others follow what a file
-            # says to other files, and to the network.
-            place = gdal_path if gdal_path.startswith("/vsizip/") else Path(gdal_path).absolute()
-            with rasterio.open(place, driver="GTiff", NUM_THREADS=jobs) as dataset:
-                yield dataset
+        yield
     except RasterioError as error:
         cause = error.__cause__ or error
         raise SourceError(f"expected a readable GeoTIFF; GDAL says: {cause}") from error
@@ -81,14 +91,22 @@ class GeoTiffScene:
         band: number of the band, from 1.
         dtype: of its pixels.
         nodata: declared value of pixels without data, or None.
+        block_shape: rows and columns of the strips or tiles that GDAL decodes as one.
     """
 
     def __init__(
-        self, info: SceneInfo, file: RasterFile, band: int, dtype: np.dtype[np.generic], nodata: float | None
+        self,
+        info: SceneInfo,
+        file: RasterFile,
+        band: int,
+        dtype: np.dtype[np.generic],
+        nodata: float | None,
+        block_shape: tuple[int, int],
     ) -> None:
         self.info = info
         self.dtype = dtype
         self.nodata = nodata
+        self.block_shape = block_shape
         self._file = file
         self._band = band
         self._identity: SourceFile | None = None
@@ -101,8 +119,7 @@ class GeoTiffScene:
             height: of most of them.
             jobs: number of threads to read and decode with, ahead of whoever takes the arrays.
         """
-        if self._file.archive is not None:
-            self.identify()  # GDAL does not look at the checksums of an archive: a damaged one would give other pixels
+        self.check_archive()
         readers = self._count_readers(height, jobs)
         with ExitStack() as stack:
             threads = 1 if readers > 1 else jobs
@@ -116,6 +133,25 @@ class GeoTiffScene:
         """Read rows ``start`` to ``stop`` (exclusive), shape (stop - start, W)."""
         with open_raster(self._file.gdal_path) as dataset:
             return self._read(dataset, (start, stop), BufferPool())
+
+    def open(self) -> OpenScene:
+        """Open the raster for reading windows of it, one after the other.
+
+        Raises:
+            SourceError: where it cannot be opened any more, or its archive is damaged.
+        """
+        self.check_archive()
+        with gdal_errors(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES):
+            return OpenScene(_open_dataset(self._file.gdal_path, 1), self._band)
+
+    def check_archive(self) -> None:
+        """Read the raster once if it lies in an archive, unless that was done: GDAL does not look at the checksums.
+
+        Raises:
+            SourceError: where the archive is damaged, so that the pixels would be others.
+        """
+        if self._file.archive is not None:
+            self.identify()
 
     def identify(self) -> SourceFile:
         """Read size and checksum of the file; of the member, where it lies in an archive.
@@ -171,6 +207,32 @@ class GeoTiffScene:
         pixels = buffers.take((stop - start, self.info.width), self.dtype)
         dataset.read(self._band, window=Window(0, start, self.info.width, stop - start), out=pixels)
         return pixels
+
+
+class OpenScene:
+    """A scene's open raster, for one thread at a time.
+
+    Args:
+        dataset: the raster; closed with this object.
+        band: number of the band, from 1.
+    """
+
+    def __init__(self, dataset: rasterio.DatasetReader, band: int) -> None:
+        self._dataset, self._band = dataset, band
+
+    def read(self, row: int, col: int, height: int, width: int) -> npt.NDArray[np.generic]:
+        """Read pixels (height, width) from a place on; all of them lie in the scene.
+
+        Raises:
+            SourceError: where they cannot be read.
+        """
+        with gdal_errors(), rasterio.Env():  # takes over what GDAL says in this thread
+            pixels: npt.NDArray[np.generic] = self._dataset.read(self._band, window=Window(col, row, width, height))
+            return pixels
+
+    def close(self) -> None:
+        """Close the raster."""
+        self._dataset.close()
 
 
 def open_scenes(file: RasterFile, assigned: str | None) -> tuple[list[GeoTiffScene], list[BadSource]]:
@@ -262,7 +324,8 @@ def _make_scene(file: RasterFile, dataset: rasterio.DatasetReader, band: int, po
     )
     info = _with_tag_facts(info, dataset.tags().get("TIFFTAG_IMAGEDESCRIPTION", ""))
     dtype = np.dtype(dataset.dtypes[band - 1])
-    return GeoTiffScene(info, file, band, dtype, _possible_nodata(dataset.nodatavals[band - 1], dtype))
+    nodata = _possible_nodata(dataset.nodatavals[band - 1], dtype)
+    return GeoTiffScene(info, file, band, dtype, nodata, dataset.block_shapes[band - 1])
 
 
 def _possible_nodata(nodata: float | None, dtype: np.dtype[np.generic]) -> float | None:

@@ -114,6 +114,23 @@ def indexed_files(directory: Path) -> set[Path]:
     return {real_path(path) for path, _ in listed or ()}
 
 
+def indexed_counts(directory: Path) -> list[tuple[Path | None, int]] | None:
+    """Return what the ``file_index`` of a directory lists, of all polarizations and in its order.
+
+    Returns:
+        The file, None where it is not found within the directory, and how many patches it is said to hold; None in all
+        where there is no ``file_index``.
+
+    Raises:
+        SourceError: where the metadata cannot be read, or ask for more than plain data.
+    """
+    index = _read_metadata(directory).get("file_index")
+    if index is None:
+        return None
+    entries = [_index_entry(directory, entry) for entry in _index_entries(directory, index)]
+    return [(resolve_within(directory, name), count) for name, count in entries]
+
+
 def real_path(path: Path) -> Path:
     """Return the path without links; unlike ``Path.resolve``, of a link to itself too."""
     return Path(os.path.realpath(path))
@@ -128,14 +145,9 @@ def _resolve_index(
     """
     if index is None:
         return None, []
-    entries = index.tolist() if isinstance(index, np.ndarray) else index
-    if not isinstance(entries, (list, tuple)):
-        raise SourceError(
-            f"{directory / METADATA}: expected file_index as a list of (path, count), found {type(index).__name__}"
-        )
     resolved: dict[Path, tuple[Path, int]] = {}
     broken: list[BadSource] = []
-    for entry in entries:
+    for entry in _index_entries(directory, index):
         name, count = _index_entry(directory, entry)
         if not may_be_wanted(_pure_path(name).name, wanted):
             continue
@@ -152,6 +164,15 @@ def _resolve_index(
         else:
             resolved[real_path(path)] = (path, count)
     return list(resolved.values()), broken
+
+
+def _index_entries(directory: Path, index: object) -> Sequence[object]:
+    entries = index.tolist() if isinstance(index, np.ndarray) else index
+    if not isinstance(entries, (list, tuple)):
+        raise SourceError(
+            f"{directory / METADATA}: expected file_index as a list of (path, count), found {type(index).__name__}"
+        )
+    return entries
 
 
 def _index_entry(directory: Path, entry: object) -> tuple[str, int]:

@@ -8,8 +8,9 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,35 @@ from sar_h5.sources.products import name_facts
 from sar_h5.sources.scene import SceneInfo, SourceFile
 
 Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ShardPlace:
+    """Where the patches of a shard lie, for reading any of them without its header.
+
+    Attributes:
+        path: the file.
+        offset: bytes before the first patch.
+        dtype: float32 in the file's byte order.
+        count: how many patches there are.
+        patch_size: side of a patch in pixels.
+    """
+
+    path: str
+    offset: int
+    dtype: np.dtype[Any]
+    count: int
+    patch_size: int
+
+    @property
+    def patch_nbytes(self) -> int:
+        """Size of a patch."""
+        return self.patch_size**2 * self.dtype.itemsize
+
+    @property
+    def end(self) -> int:
+        """How many bytes the file holds at least."""
+        return self.offset + self.count * self.patch_nbytes
 
 
 class NpyShard:
@@ -55,6 +85,11 @@ class NpyShard:
             )
         self.info = _describe(path, shown, polarization)
         self._identity: SourceFile | None = None
+
+    @property
+    def place(self) -> ShardPlace:
+        """Where its patches lie."""
+        return ShardPlace(str(self._path), self._offset, self._dtype, self.count, self.patch_size)
 
     def batches(self, most_nbytes: int) -> Iterator[Floats]:
         """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``.
