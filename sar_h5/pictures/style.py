@@ -1,0 +1,96 @@
+"""What all pictures share: the figure, sizes of type, colors, and bars that say what the grays mean."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+DPI = 120
+TITLE_PT, LABEL_PT, SMALL_PT = 11, 9, 7.5
+
+GRAYS = "gray"
+ERRORS = "RdBu_r"
+"""Diverging, and told apart with every common kind of color blindness: Brewer, https://colorbrewer2.org."""
+
+# Okabe and Ito, Color Universal Design, 2008: https://jfly.uni-koeln.de/color/
+BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#999999"
+
+
+class Picture(Figure):
+    """A figure that notebooks show also where nobody has imported pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def new_picture(width: float, height: float) -> Picture:
+    """Make an empty figure.
+
+    Args:
+        width: in inches.
+        height: likewise.
+    """
+    return Picture(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def set_heading(figure: Figure, text: str) -> None:
+    """Write a title over the whole figure; a dollar sign in a file name starts no formula."""
+    figure.suptitle(text, fontsize=TITLE_PT, parse_math=False)
+
+
+def set_title(axes: Axes, text: str, size: float = LABEL_PT) -> None:
+    """Write a title over one plot, literally."""
+    axes.set_title(text, fontsize=size, parse_math=False)
+
+
+def as_image(axes: Axes) -> None:
+    """Take ticks and labels away: rows and columns of a patch mean little."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def add_value_bar(
+    figure: Figure,
+    image: ScalarMappable,
+    axes: Sequence[Axes],
+    bounds_db: tuple[float, float] | None,
+    label: str = "value",
+) -> Colorbar:
+    """Add the bar that says what the grays mean: in dB where the bounds are known, otherwise in values.
+
+    Args:
+        figure: the figure.
+        image: what was drawn.
+        axes: the plots that the bar belongs to.
+        bounds_db: (vmin, vmax) in dB, which values 0 and 1 stand for; None where they are unknown.
+        label: what values are, where the bounds are unknown.
+    """
+    bar = figure.colorbar(image, ax=list(axes), shrink=0.6, aspect=30, pad=0.02)
+    bar.outline.set(linewidth=0.5, edgecolor=GRAY)  # the white end would vanish on white paper
+    if bounds_db is None:
+        bar.set_label(label, fontsize=LABEL_PT)
+    else:
+        set_db_ticks(bar, bounds_db)
+        bar.set_label("dB", fontsize=LABEL_PT)
+    bar.ax.tick_params(labelsize=SMALL_PT)
+    return bar
+
+
+def set_db_ticks(bar: Colorbar, bounds_db: tuple[float, float]) -> None:
+    """Write dB beside a bar over values in [0, 1]: the two bounds, and round numbers between them."""
+    vmin, vmax = bounds_db
+    span = vmax - vmin
+    between = [db for db in MaxNLocator(6).tick_values(vmin, vmax) if vmin + 0.06 * span < db < vmax - 0.06 * span]
+    levels = np.array([vmin, *between, vmax])
+    bar.set_ticks(((levels - vmin) / span).tolist(), labels=[f"{vmin:.2f}", *(f"{db:g}" for db in between), f"{vmax:.2f}"])
