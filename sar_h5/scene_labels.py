@@ -13,6 +13,9 @@ from sar_h5.schema import UNKNOWN
 LONGEST = 36
 """How many characters a label has at most."""
 
+_LONGEST_NAME = 30
+"""Of a name, whose letters are wider than digits."""
+
 
 def scene_labels(scenes: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     """Label every scene by platform, date and orbit, or by its shortened name where these are unknown.
@@ -30,10 +33,11 @@ def scene_labels(scenes: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     rows = [(str(name), str(platform), str(start), int(orbit)) for name, platform, start, orbit in zip(*columns)]  # noqa: B905 - columns of one file
     short = [_label(*row, with_time=False) for row in rows]
     timed = [_label(*row, with_time=True) for row in rows]
-    labels = [long if count > 1 else label for label, long, count in zip(short, timed, _counts(short), strict=True)]
     return [
-        shorten(f"#{number} {label}") if count > 1 else label
-        for number, (label, count) in enumerate(zip(labels, _counts(labels), strict=True))
+        label if alone == 1 else long if alone_with_time == 1 else shorten(f"#{number} {label}")
+        for number, (label, alone, long, alone_with_time) in enumerate(
+            zip(short, _counts(short), timed, _counts(timed), strict=True)
+        )
     ]
 
 
@@ -59,6 +63,6 @@ def _counts(labels: list[str]) -> list[int]:
 def _label(name: str, platform: str, start: str, orbit: int, *, with_time: bool) -> str:
     date, _, time = start.partition("T")
     if not platform or not date:
-        return shorten(name)
+        return shorten(name, _LONGEST_NAME)
     parts = [platform, date, *([time[:8]] if with_time and time else [])]
     return shorten(" ".join([*parts, *([f"orbit {orbit}"] if orbit != UNKNOWN else [])]))

@@ -14,14 +14,14 @@ from sar_h5.dataset import SARH5Dataset
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.patch_spread import spread_patches
 from sar_h5.pictures.samples import bounds_of, display_limits, displayed, open_dataset, sample_image
-from sar_h5.pictures.style import GRAYS, SMALL_PT, add_value_bar, as_image, new_picture, set_heading, set_title
+from sar_h5.pictures.style import CAPTION_PT, GRAYS, add_value_bar, as_image, new_picture, set_heading, set_title
 from sar_h5.scene_labels import scene_labels, shorten
 from sar_h5.schema import UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
 
 MOST_PATCHES = 144
 
-_CELL_IN = 2.1
+_CELL_IN = 2.2
 _CAPTION_IN = 0.4
 _MARGINS_IN = 0.8
 
@@ -74,7 +74,7 @@ def plot_patches(
     for axes, image, caption in zip(grid, images, _captions(opened, numbers), strict=False):
         drawn = axes.imshow(displayed(image, limits), cmap=GRAYS, vmin=limits[0], vmax=limits[1])
         as_image(axes)
-        set_title(axes, caption, SMALL_PT)
+        set_title(axes, caption, CAPTION_PT)
     if len(images[0]) == 1:
         add_value_bar(figure, drawn, grid[: len(numbers)], bounds_of(opened))
     set_heading(figure, _heading(opened, len(numbers), images[0].shape))

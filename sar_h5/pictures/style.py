@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 DPI = 120
-TITLE_PT, LABEL_PT, SMALL_PT = 11, 9, 7.5
+TITLE_PT, LABEL_PT, SMALL_PT, CAPTION_PT = 11, 9, 7.5, 7
 
 GRAYS = "gray"
 ERRORS = "RdBu_r"
@@ -21,6 +22,11 @@ ERRORS = "RdBu_r"
 
 # Okabe and Ito, Color Universal Design, 2008: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, VERMILION, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#999999"
+
+Side = Literal["right", "bottom"]
+
+_BAR_SHARE, _BAR_IN = 0.6, 0.13
+"""Length of a bar as a share of the figure, and its width in inches."""
 
 
 class Picture(Figure):
@@ -65,7 +71,7 @@ def add_value_bar(
     image: ScalarMappable,
     axes: Sequence[Axes],
     bounds_db: tuple[float, float] | None,
-    label: str = "value",
+    location: Side = "right",
 ) -> Colorbar:
     """Add the bar that says what the grays mean: in dB where the bounds are known, otherwise in values.
 
@@ -74,15 +80,38 @@ def add_value_bar(
         image: what was drawn.
         axes: the plots that the bar belongs to.
         bounds_db: (vmin, vmax) in dB, which values 0 and 1 stand for; None where they are unknown.
-        label: what values are, where the bounds are unknown.
+        location: at which side of them.
     """
-    bar = figure.colorbar(image, ax=list(axes), shrink=0.6, aspect=30, pad=0.02)
-    bar.outline.set(linewidth=0.5, edgecolor=GRAY)  # the white end would vanish on white paper
-    if bounds_db is None:
-        bar.set_label(label, fontsize=LABEL_PT)
-    else:
+    bar = add_bar(figure, image, axes, "value" if bounds_db is None else "dB", location)
+    if bounds_db is not None:
         set_db_ticks(bar, bounds_db)
-        bar.set_label("dB", fontsize=LABEL_PT)
+    return bar
+
+
+def add_bar(
+    figure: Figure,
+    image: ScalarMappable,
+    axes: Sequence[Axes],
+    label: str,
+    location: Side = "right",
+    extend: Literal["neither", "both"] = "neither",
+) -> Colorbar:
+    """Add a bar of colors, of the same width in every figure.
+
+    Args:
+        figure: the figure.
+        image: what was drawn.
+        axes: the plots that the bar belongs to.
+        label: what the colors are.
+        location: at which side of them.
+        extend: whether colors stand for what lies beyond their ends.
+    """
+    length_in = _BAR_SHARE * (figure.get_figheight() if location == "right" else figure.get_figwidth() / 2)
+    bar = figure.colorbar(
+        image, ax=list(axes), location=location, shrink=_BAR_SHARE, aspect=length_in / _BAR_IN, pad=0.02, extend=extend
+    )
+    bar.outline.set(linewidth=0.5, edgecolor=GRAY)  # the white end would vanish on white paper
+    bar.set_label(label, fontsize=LABEL_PT)
     bar.ax.tick_params(labelsize=SMALL_PT)
     return bar
 
