@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
     "info": "Show what a file holds.",
+    "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
     "verify": "Check a file from end to end.",
 }
 """Each command with its line of help; the modules are imported when called, so that help itself is instant."""

@@ -1,8 +1,8 @@
 """From rows and columns of a scene to places on the ground, by its ground control points. Pure arithmetic.
 
-The control points of Sentinel-1 products come from the annotation's ``geolocationGrid``: a regular grid of about 10 x 21
-points over the scene (S1-RS-MDA-52-7441), between which the map is smooth enough for bilinear interpolation. Points that
-form no such grid get a polynomial by least squares, as GDAL's ``GDALCreateGCPTransformer`` fits it.
+The control points of Sentinel-1 products come from the annotation's ``geolocationGrid`` (S1-RS-MDA-52-7441): a regular
+grid of about 10 x 21 points over the scene, between which the map is smooth enough for bilinear interpolation. Points
+that form no such grid get a polynomial by least squares, as GDAL's ``GDALCreateGCPTransformer`` fits it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PolynomialMapping:
 
     Attributes:
         degree: of the polynomial.
-        middle, reach: float64 (2,), what row and column are shifted and divided by, so that the fit is well conditioned.
+        middle, reach: float64 (2,), what row and column are shifted and divided by, to condition the fit well.
         coefficients: float64 (k, 2), for x and y.
     """
 
@@ -132,5 +132,5 @@ def _fit(table: Floats64) -> PolynomialMapping:
     for degree, needed in _DEGREES:
         terms = _terms((pixels - middle) / reach, degree)
         if len(table) >= needed and np.linalg.matrix_rank(terms) == terms.shape[1]:
-            return PolynomialMapping(degree, middle, reach, np.linalg.lstsq(terms, table[:, 2:4])[0])
+            return PolynomialMapping(degree, middle, reach, np.asarray(np.linalg.lstsq(terms, table[:, 2:4])[0]))
     raise SettingError(f"expected at least three control points that lie on no line; found {len(table)} that do not do")

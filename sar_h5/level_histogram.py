@@ -65,7 +65,7 @@ def _edges(levels: Floats64, least_width: float) -> Floats64:
 
 
 def shares_outside(
-    levels: npt.ArrayLike, counts: npt.ArrayLike, low: np.floating[object], high: np.floating[object]
+    levels: npt.ArrayLike, counts: npt.ArrayLike, low: float | np.float32, high: float | np.float32
 ) -> tuple[float, float]:
     """Return the shares of counts strictly below ``low`` and strictly above ``high``.
 

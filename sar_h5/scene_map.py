@@ -77,8 +77,8 @@ def read_scene_map(path: str | Path, split: str, most_patches: int) -> SceneMap:
     places = in_one_system(on_ground) if on_ground else scenes_side_by_side(scenes)
     if not places:
         raise SettingError(
-            f"{path}: expected scenes whose places or sizes are known, to draw a map of them; found none. Shards do not "
-            "tell them: convert the products"
+            f"{path}: expected scenes whose places or sizes are known, to draw a map of them; found none. Shards do "
+            "not tell them: convert the products"
         )
     settings = source.settings
     size = settings.patch_size

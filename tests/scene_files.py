@@ -74,8 +74,12 @@ def write_scenes(
     return path
 
 
-def grid_points(rows: Sequence[float], cols: Sequence[float], west: float, north: float, step: float) -> tuple[tuple[float, ...], ...]:
+def grid_points(
+    rows: Sequence[float], cols: Sequence[float], west: float, north: float, step: float
+) -> tuple[tuple[float, ...], ...]:
     """Control points on a grid over a sheared map: x grows with the column, and a little with the row."""
     return tuple(
-        (row, col, west + step * (col + 0.2 * row), north - step * (row - 0.1 * col), 0.0) for row in rows for col in cols
+        (row, col, west + step * (col + 0.2 * row), north - step * (row - 0.1 * col), 0.0)
+        for row in rows
+        for col in cols
     )

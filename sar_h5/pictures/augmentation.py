@@ -28,9 +28,9 @@ def plot_augmentations(
     """Draw a patch as it is stored, and what augmentation makes of it.
 
     Without ``epochs``, under all eight symmetries of the square, numbered as :func:`sar_h5.symmetry.apply_symmetry`
-    does: counter-clockwise right angles, then mirrored left and right. With ``epochs``, the patch first as it is stored,
-    then as the data set gives it in each of these epochs; make it with ``augment=True``. The data set itself is left in
-    the epoch it is in.
+    does: counter-clockwise right angles, then mirrored left and right. With ``epochs``, the patch first as it is
+    stored, then as the data set gives it in each of these epochs; make it with ``augment=True``. The data set itself
+    is left in the epoch it is in.
 
     Args:
         dataset: a data set, or the path of a file; of others too, whose samples are then taken for what is stored.

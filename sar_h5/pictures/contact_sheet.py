@@ -76,7 +76,7 @@ def plot_patches(
         as_image(axes)
         set_title(axes, caption, CAPTION_PT)
     if len(images[0]) == 1:
-        add_value_bar(figure, drawn, grid[: len(numbers)], bounds_of(opened))
+        add_value_bar(figure, drawn, grid[: len(numbers)].tolist(), bounds_of(opened))
     set_heading(figure, _heading(opened, len(numbers), images[0].shape))
     return figure
 
@@ -84,7 +84,7 @@ def plot_patches(
 def _heading(dataset: SARH5Dataset, shown: int, shape: Sequence[int]) -> str:
     polarization = f", {dataset.polarization.upper()}" if dataset.polarization else ""
     colors = "\nred VV, green VH, blue VV/VH" if shape[0] == 2 else ""
-    size = f"{shape[1]} × {shape[2]} px"
+    size = f"{shape[1]} x {shape[2]} px"
     return f"{shorten(Path(dataset.path).name)}: {shown:,} of {len(dataset):,} patches, {size}{polarization}{colors}"
 
 

@@ -168,8 +168,9 @@ def _label_scenes(axes: Axes, scene_map: SceneMap, outlines: list[Floats64], ext
     for stack in stacks.values() if len(stacks) <= _MOST_NUMBERS else ():
         scene, more = stack[0][0], len(stack) - 1
         text = labels[scene] if has_names else f"#{scene}"
+        x, y = np.mean([middle for _, middle in stack], axis=0).tolist()
         axes.text(
-            *np.mean([middle for _, middle in stack], axis=0), f"{text}\nand {more} more here" if more else text,
+            x, y, f"{text}\nand {more} more here" if more else text,
             ha="center", va="center", fontsize=SMALL_PT, color="black", parse_math=False, zorder=4,
             bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.7},
         )  # fmt: skip

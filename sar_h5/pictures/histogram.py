@@ -88,8 +88,8 @@ def _curve_of_dn(path: str | Path) -> _Curve | None:
         quantity = str(file.attrs.get("quantity", "digital number"))
     if counts.shape != (DN_COUNT,) or not counts[1:].any():
         raise FormatError(
-            f"{path}: expected /{HISTOGRAM} as {DN_COUNT} counts of digital numbers, found {counts.shape} with a sum of "
-            f"{counts.sum()}; run `sar-h5 verify {path}`"
+            f"{path}: expected /{HISTOGRAM} as {DN_COUNT} counts of digital numbers, found {counts.shape} with a "
+            f"sum of {counts.sum()}; run `sar-h5 verify {path}`"
         )
     db, counts = to_db(np.arange(1, DN_COUNT)), counts[1:]
     low, high = np.float32(settings.vmin), np.float32(settings.vmax)  # as the pipeline clips

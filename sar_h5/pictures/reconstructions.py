@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 
 from sar_h5.errors import SettingError
 from sar_h5.pictures.samples import Floats, to_array
-from sar_h5.pictures.style import ERRORS, GRAYS, LABEL_PT, SMALL_PT, add_bar, add_value_bar, as_image, new_picture, set_title
+from sar_h5.pictures.style import (
+    ERRORS,
+    GRAYS,
+    LABEL_PT,
+    SMALL_PT,
+    add_bar,
+    add_value_bar,
+    as_image,
+    new_picture,
+    set_title,
+)
 
 MOST_ROWS = 32
 

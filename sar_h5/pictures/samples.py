@@ -92,7 +92,7 @@ def displayed(image: Floats, limits: tuple[float, float]) -> npt.NDArray[Any]:
         (H, W) as it is, for a colormap with these limits; or (H, W, 3) in [0, 1]. NaN become black in the latter.
     """
     if len(image) == 1:
-        return image[0]
+        return np.asarray(image[0])
     low, high = limits
     first, second = np.nan_to_num((np.clip(image, low, high) - low) / max(high - low, 1e-12))
     return np.stack([first, second, (1 + first - second) / 2], axis=-1)

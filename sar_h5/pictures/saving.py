@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from sar_h5.errors import OutputError, SettingError
 from sar_h5.pending import PendingFile
-
-SUFFIXES = (".png", ".pdf", ".svg")
+from sar_h5.preview import SUFFIXES
 
 
 def save_picture(figure: Figure, path: Path, *, overwrite: bool = False) -> None:

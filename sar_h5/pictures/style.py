@@ -122,4 +122,6 @@ def set_db_ticks(bar: Colorbar, bounds_db: tuple[float, float]) -> None:
     span = vmax - vmin
     between = [db for db in MaxNLocator(6).tick_values(vmin, vmax) if vmin + 0.06 * span < db < vmax - 0.06 * span]
     levels = np.array([vmin, *between, vmax])
-    bar.set_ticks(((levels - vmin) / span).tolist(), labels=[f"{vmin:.2f}", *(f"{db:g}" for db in between), f"{vmax:.2f}"])
+    bar.set_ticks(
+        ((levels - vmin) / span).tolist(), labels=[f"{vmin:.2f}", *(f"{db:g}" for db in between), f"{vmax:.2f}"]
+    )
