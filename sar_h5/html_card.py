@@ -51,8 +51,8 @@ class HtmlCard:
     def _table(self) -> str:
         cell = f"text-align:left;vertical-align:top;background:none;border:0;border-top:{_LINE};padding:.25em"
         rows = "".join(
-            f'<tr style="background:none"><th scope="row" style="{cell} 1.5em .25em 0;font-weight:400;opacity:.7;'
-            f'white-space:nowrap">{escape(name)}</th>'
+            f'<tr style="background:none"><th scope="row" style="{cell} 1.5em .25em 0;font-weight:400;width:1%;'
+            f'white-space:nowrap"><span style="opacity:.7">{escape(name)}</span></th>'
             f'<td style="{cell} 0;overflow-wrap:anywhere;white-space:pre-line">{escape(value)}</td></tr>'
             for name, value in self.facts
         )

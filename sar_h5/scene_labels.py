@@ -27,7 +27,7 @@ def scene_labels(scenes: Mapping[str, npt.NDArray[Any]]) -> list[str]:
         scenes: the columns of ``/scenes``.
 
     Returns:
-        One label per scene, each of at most :data:`LONGEST` printable characters, no two the same.
+        One label per scene, each of at most :data:`LONGEST` printable characters.
     """
     columns = (scenes[name].tolist() for name in ("name", "platform", "start_time", "orbit"))
     rows = [(str(name), str(platform), str(start), int(orbit)) for name, platform, start, orbit in zip(*columns)]  # noqa: B905 - columns of one file
