@@ -65,5 +65,5 @@ def test_the_shape_of_what_is_mapped_is_kept() -> None:
     ids=["none", "two", "a line", "one place", "NaN", "no table"],
 )
 def test_points_that_leave_the_map_open_are_refused(table: np.ndarray) -> None:
-    with pytest.raises(SettingError, match="expected (at least three )?control points"):
+    with pytest.raises(SettingError, match=r"expected (at least three )?control points"):
         gcp_mapping(table)

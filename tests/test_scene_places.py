@@ -11,7 +11,9 @@ UTM = (10.0, 0.0, 399_960.0, 0.0, -10.0, 4_200_000.0)
 NONE = (np.nan,) * 6
 
 
-def scenes(transforms: list[tuple[float, ...]], gcp_counts: list[int], sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+def scenes(
+    transforms: list[tuple[float, ...]], gcp_counts: list[int], sizes: list[tuple[int, int]]
+) -> dict[str, np.ndarray]:
     heights, widths = zip(*sizes, strict=True)
     return {
         "transform": np.array(transforms), "crs": np.array(["UTM"] * len(sizes), dtype=object),
@@ -28,7 +30,10 @@ def test_an_outline_goes_through_the_corners_that_the_transform_gives() -> None:
     (place,) = scenes_on_ground(scenes([UTM], [0], [(100, 200)]), np.zeros((0, 5)))
     outline = place.outline()
     assert outline[::16].tolist() == [[399960, 4200000], [401960, 4200000], [401960, 4199000], [399960, 4199000]]
-    assert (outline.min(axis=0), outline.max(axis=0)) == (pytest.approx([399960, 4199000]), pytest.approx([401960, 4200000]))
+    assert (outline.min(axis=0), outline.max(axis=0)) == (
+        pytest.approx([399960, 4199000]),
+        pytest.approx([401960, 4200000]),
+    )
     assert place.boxes([10], [20], 3, 5).tolist() == [
         [[400160, 4199900], [400210, 4199900], [400210, 4199870], [400160, 4199870]]
     ]
