@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from sar_h5.errors import FormatError, OutputError, OutputExistsError, SettingError
+from sar_h5.errors import FormatError, OutputError, OutputExistsError, SarH5Error, SettingError
 from sar_h5.schema import DEFAULT_SPLIT
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def preview(
         note: called with a line for each picture that "all" leaves out.
 
     Returns:
-        The pictures, in the order of the kinds.
+        The pictures, in the order of :data:`KINDS`.
 
     Raises:
         MissingExtraError: where matplotlib is not installed.
@@ -67,10 +68,10 @@ def preview(
                 f"{place}: is there already; pass --overwrite to replace it, or choose another --out"
             )
     drawing, saving = (import_module(f"sar_h5.pictures.{name}") for name in ("file_pictures", "saving"))
-    figures: dict[str, Figure] = {}
+    figures: dict[Kind, Figure] = {}
     for kind in wanted:
         try:
-            figures[kind] = drawing.draw(kind, path, patches=patches, seed=seed, split=split)
+            figures[kind] = _draw(drawing, kind, path, patches, seed, split)
         except (SettingError, FormatError) as error:
             if ALL not in kinds or kind not in _NOT_OF_EVERY_FILE:
                 raise
@@ -83,14 +84,27 @@ def preview(
     return [places[kind] for kind in figures]
 
 
-def _chosen(kinds: Sequence[str]) -> list[str]:
+def _draw(drawing: ModuleType, kind: Kind, path: str | Path, patches: int, seed: int, split: str) -> Figure:
+    try:
+        figure: Figure = drawing.draw(kind, path, patches=patches, seed=seed, split=split)
+    except SarH5Error:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError, KeyError, IndexError) as error:
+        # Damaged metadata fail anywhere, with any of these.
+        raise FormatError(
+            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
+        ) from error
+    return figure
+
+
+def _chosen(kinds: Sequence[str]) -> list[Kind]:
     unknown = [kind for kind in kinds if kind not in (*KINDS, ALL)]
     if unknown or not kinds:
         raise SettingError(f"expected kinds of pictures among {', '.join((*KINDS, ALL))}; found {unknown or 'none'}")
-    return list(KINDS) if ALL in kinds else list(dict.fromkeys(kinds))
+    return [kind for kind in KINDS if ALL in kinds or kind in kinds]
 
 
-def _places(path: Path, out: Path, kinds: Sequence[str]) -> dict[str, Path]:
+def _places(path: Path, out: Path, kinds: Sequence[Kind]) -> dict[Kind, Path]:
     if out.suffix.lower() in SUFFIXES and not out.is_dir():
         if len(kinds) > 1:
             raise SettingError(f"{out}: expected a directory for {len(kinds)} pictures, found the name of one picture")

@@ -70,6 +70,11 @@ def read_scene_map(path: str | Path, split: str, most_patches: int) -> SceneMap:
         if known and split not in known:
             raise FormatError(f"{path}: expected splits called {split!r}; the file holds {', '.join(known)}")
         members = file[SPLITS][split][:] if known else None
+        if members is not None and (members.shape != source.shape[:1] or members.dtype != np.uint8):
+            raise FormatError(
+                f"{path}: expected /{SPLITS}/{split} as {source.shape[0]} numbers of type uint8, found {members.shape} "
+                f"of {members.dtype}; run `sar-h5 verify {path}`"
+            )
         table = file[SCENES].get(GCP_TABLE.name)
         gcps = np.zeros((0, GCP_TABLE.width)) if table is None else table[:].reshape(-1, GCP_TABLE.width)
     index, scenes = read_columns(path, INDEX), read_columns(path, SCENES)

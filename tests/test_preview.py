@@ -92,3 +92,15 @@ def test_kinds_that_do_not_exist_are_refused(file: Path, tmp_path: Path) -> None
         preview(file, tmp_path, kinds=["portrait"])
     with pytest.raises(SettingError, match="found none"):
         preview(file, tmp_path, kinds=[])
+
+
+@pytest.mark.parametrize("damage", ["scenes/name", "index/row", "splits/default", "scenes/transform"])
+def test_a_damaged_file_is_one_message(command: CommandLine, tmp_path: Path, damage: str) -> None:
+    path = write_scenes(tmp_path / "a.h5", [Place()], np.ones(35))
+    with h5py.File(path, "r+") as f:
+        del f[damage]
+        f[damage] = np.array([1.5])
+    kind = "sheet" if damage == "scenes/name" else "footprints"
+    message = command.refuse("preview", path, "--kind", kind, "--out", tmp_path / "out", untouched=tmp_path)
+    assert "a.h5: expected" in message
+    assert "sar-h5 verify" in message
