@@ -24,6 +24,9 @@ Data flow through the modules in this order:
   ``announcement``: what is about to be read, for slow disks.
 - ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
 - ``throughput``: how fast all that is on a machine.
+- ``gcp_mapping``, ``scene_places``, ``reference_systems``, ``scene_map``: where scenes and patches lie;
+  ``value_counts``, ``level_histogram``: how often each value occurs; ``pictures``, ``preview``: these and the patches
+  drawn; ``dataset_card``: a data set shown in a notebook.
 
 ``schema`` is the file format; every module that touches a file takes names from there.
 """
@@ -46,6 +49,11 @@ if TYPE_CHECKING:
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.index_export import export_index as export_index
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
+    from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
+    from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
+    from sar_h5.pictures.footprint_map import plot_footprints as plot_footprints
+    from sar_h5.pictures.histogram import plot_histogram as plot_histogram
+    from sar_h5.pictures.reconstructions import plot_reconstructions as plot_reconstructions
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
@@ -83,6 +91,11 @@ _HOMES = {
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
+    "plot_augmentations": "sar_h5.pictures.augmentation",
+    "plot_footprints": "sar_h5.pictures.footprint_map",
+    "plot_histogram": "sar_h5.pictures.histogram",
+    "plot_patches": "sar_h5.pictures.contact_sheet",
+    "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
     "to_db": "sar_h5.radiometry",
     "verify": "sar_h5.verification",
@@ -112,6 +125,11 @@ __all__ = [
     "from_db",
     "handle_invalid_values",
     "load_sar_image",
+    "plot_augmentations",
+    "plot_footprints",
+    "plot_histogram",
+    "plot_patches",
+    "plot_reconstructions",
     "preprocess_sar_complete",
     "to_db",
     "verify",

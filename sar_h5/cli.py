@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "Run the main job on simulated products.",
     "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
+    "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
     "verify": "Check a file from end to end.",
 }
 """Each command with its line of help; the modules are imported when called, so that help itself is instant."""

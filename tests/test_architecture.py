@@ -188,6 +188,39 @@ MAY_IMPORT: dict[str, str] = {
     "machine_limits": "bench_report page_cache reader symmetry numpy torch",
     "throughput": ("background bench_report cores dataset errors machine_limits page_cache reader numpy torch"),
     "demo": "conversion dataset errors sources.simulator verification torch",
+    "scene_labels": "schema numpy",
+    "patch_spread": "errors numpy",
+    "level_histogram": "errors numpy",
+    "value_counts": "errors reader numpy",
+    "gcp_mapping": "errors numpy",
+    "scene_places": "errors gcp_mapping numpy",
+    "reference_systems": "errors gcp_mapping scene_places numpy rasterio",
+    "scene_map": "contents errors gcp_mapping reference_systems scene_places schema numpy",
+    "png": "numpy",
+    "html_card": "",
+    "dataset_card": "contents errors html_card info patch_spread png scene_labels schema h5py numpy",
+    "preview": "errors schema",
+    "pictures": "extras",
+    "pictures.style": "matplotlib numpy",
+    "pictures.samples": "dataset errors numpy torch",
+    "pictures.saving": "errors pending preview matplotlib",
+    "pictures.contact_sheet": (
+        "dataset errors patch_spread pictures.samples pictures.style scene_labels schema selection matplotlib numpy"
+    ),
+    "pictures.histogram": (
+        "contents errors level_histogram patch_spread pictures.style radiometry reader scene_labels schema "
+        "value_counts matplotlib numpy"
+    ),
+    "pictures.footprint_map": (
+        "gcp_mapping pictures.style reference_systems scene_labels scene_map schema matplotlib numpy"
+    ),
+    "pictures.augmentation": "dataset errors pictures.samples pictures.style scene_labels symmetry matplotlib numpy",
+    "pictures.reconstructions": "errors pictures.samples pictures.style matplotlib numpy",
+    "pictures.sample_picture": "dataset pictures.samples pictures.style matplotlib",
+    "pictures.file_pictures": (
+        "dataset patch_spread pictures.augmentation pictures.contact_sheet pictures.footprint_map "
+        "pictures.histogram preview matplotlib"
+    ),
     "cli": "errors version click",
     "commands": "",
     "commands.bench": "throughput click",
@@ -195,6 +228,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.demo": "demo click",
     "commands.export": "index_export click",
     "commands.info": "info click",
+    "commands.preview": "preview schema click",
     "commands.verify": "verification click",
 }
 
