@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 
 from sar_h5.bad_samples import Policy
 from sar_h5.contents import Columns
+from sar_h5.dataset_card import read_card
 from sar_h5.decoder import PatchDecoder
 from sar_h5.errors import SettingError
 from sar_h5.file_patches import FilePatches
@@ -19,10 +21,13 @@ from sar_h5.joined_files import JoinedFiles
 from sar_h5.manifest import read_manifest
 from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
-from sar_h5.patch_join import How
+from sar_h5.patch_join import MISSING, How
 from sar_h5.sample_choice import choose_patches
 from sar_h5.schema import DEFAULT_SPLIT, UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
@@ -128,6 +133,35 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         self._manifest_columns = {} if manifest is None else _manifest_columns(store, manifest)
         self._check_possible()
         self._describe_files()
+
+    def plot(self, sample: Any, show_titles: bool = True, suptitle: str | None = None) -> Figure:
+        """Draw a sample, as torchgeo's data sets do; needs matplotlib (the extra ``pictures``).
+
+        Args:
+            sample: a sample of this data set; as a dict, ``reconstruction`` and ``prediction`` in it are drawn beside
+                the image.
+            show_titles: whether each image has its name over it.
+            suptitle: over the whole figure.
+
+        Raises:
+            MissingExtraError: where matplotlib is not installed.
+            SettingError: where the sample holds no image.
+        """
+        pictures = import_module("sar_h5.pictures.sample_picture")  # not needed for training
+        figure: Figure = pictures.plot_sample(self, sample, show_titles=show_titles, suptitle=suptitle)
+        return figure
+
+    def _repr_html_(self) -> str:
+        files = self._store.files
+        numbers = [self._patches] if len(files) == 1 else self._numbers_by_file()
+        titles = [repr(self), *(f"channel {channel}" for channel in range(1, len(files)))]
+        cards = zip(titles, files, numbers, strict=True)
+        return "\n".join(read_card(title, file.path, file.source, chosen).to_html() for title, file, chosen in cards)
+
+    def _numbers_by_file(self) -> list[npt.NDArray[np.int64] | None]:
+        joined = self._store.numbers if isinstance(self._store, JoinedFiles) else np.empty((0, 0), np.int64)
+        chosen = joined if self._patches is None else joined[self._patches]
+        return [numbers[numbers != MISSING] for numbers in chosen.T]
 
     def _check_possible(self) -> None:
         if self._sample == "dict" and isinstance(self._store, FilePatches) and self._store.settings is None:

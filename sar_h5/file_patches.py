@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.cached_reads import CachedReads
-from sar_h5.contents import Columns, read_columns, read_identity
+from sar_h5.contents import Columns, PatchSource, read_columns, read_identity
 from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.patch_cache import PatchCache
 from sar_h5.reader import PatchReader
@@ -64,6 +64,11 @@ class FilePatches:
         """(N, 1, H, W)."""
         count, height, width = self._reader.source.shape
         return count, 1, height, width
+
+    @property
+    def source(self) -> PatchSource:
+        """The dataset within the file, and what it means."""
+        return self._reader.source
 
     @property
     def settings(self) -> FileSettings | None:

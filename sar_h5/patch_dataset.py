@@ -129,6 +129,19 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             raise bad
         return samples
 
+    def image(self, index: int) -> torch.Tensor:
+        """Return a patch as it is in its source: float32 (C, H, W), neither augmented nor transformed.
+
+        Args:
+            index: as of a sample.
+
+        Raises:
+            PatchIndexError, CorruptPatchError: as for a sample.
+        """
+        image = np.empty(self._store.shape[1:], dtype=np.float32)
+        self._store.values(np.array([self._patch_number(index)]), image[None])
+        return torch.from_numpy(image)
+
     def set_epoch(self, epoch: int) -> None:
         """Change the draw of the symmetries; call it before each epoch, as with a distributed sampler.
 

@@ -158,7 +158,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
-        "bad_samples contents decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
+        "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
         "sample_choice schema selection numpy torch"
     ),
     "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
@@ -176,7 +176,7 @@ MAY_IMPORT: dict[str, str] = {
     "scene_weights": "errors numpy",
     "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
     "background": "device_transfer errors patch_dataset patch_sampler torch",
-    "lightning_base": "lightning pytorch_lightning",
+    "lightning_base": "",
     "loader_settings": "cores errors patch_dataset torch",
     "epoch_loader": "errors patch_dataset patch_sampler torch",
     "datamodule": (
@@ -202,7 +202,7 @@ MAY_IMPORT: dict[str, str] = {
     "preview": "errors schema",
     "pictures": "extras",
     "pictures.style": "matplotlib numpy",
-    "pictures.samples": "dataset errors numpy torch",
+    "pictures.samples": "dataset errors scene_labels numpy torch",
     "pictures.saving": "errors pending preview matplotlib",
     "pictures.contact_sheet": (
         "dataset errors patch_spread pictures.samples pictures.style scene_labels schema selection matplotlib numpy"
@@ -214,7 +214,7 @@ MAY_IMPORT: dict[str, str] = {
     "pictures.footprint_map": (
         "gcp_mapping pictures.style reference_systems scene_labels scene_map schema matplotlib numpy"
     ),
-    "pictures.augmentation": "dataset errors pictures.samples pictures.style scene_labels symmetry matplotlib numpy",
+    "pictures.augmentation": "dataset errors pictures.samples pictures.style symmetry matplotlib numpy",
     "pictures.reconstructions": "errors pictures.samples pictures.style matplotlib numpy",
     "pictures.sample_picture": "dataset pictures.samples pictures.style matplotlib",
     "pictures.file_pictures": (

@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import pickle
+import re
 import threading
 from collections import Counter
 from copy import deepcopy
@@ -24,6 +25,7 @@ from sar_h5 import SARH5Dataset, convert
 from sar_h5.errors import CorruptPatchError, FormatError, PatchIndexError, SettingError, SourceError
 from sar_h5.symmetry import apply_symmetry, draw_symmetry
 from tests.conftest import make_dn, make_shards
+from tests.patch_files import make_codes, make_lut, write_file
 
 START_METHODS = ["fork", "spawn", "forkserver"] if os.name == "posix" else ["spawn"]
 
@@ -572,3 +574,17 @@ def test_a_file_cut_short_is_the_same_error_in_any_worker(file: Path, tmp_path: 
     for workers in (0, 1):
         with pytest.raises(CorruptPatchError, match=r"patch \d+ cannot be read: the file ends \d+ bytes early"):
             read_all(dataset, workers=workers)
+
+
+def test_a_data_set_shows_itself_in_notebooks(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.h5", make_codes((9, 16, 16), 100, "u1"), make_lut(100))
+    html = SARH5Dataset(path, indices=[2, 5])._repr_html_()
+    assert "2 patches of 16 x 16" in html
+    assert re.findall(r'title="(patch \d)"', html) == ["patch 2", "patch 5"]
+
+
+def test_a_data_set_plots_its_samples(tmp_path: Path) -> None:
+    dataset = SARH5Dataset(write_file(tmp_path / "a.h5", make_codes((9, 16, 16), 100, "u1"), make_lut(100)))
+    figure = dataset.plot(dataset[3], show_titles=False, suptitle="third")
+    assert np.array_equal(figure.axes[0].images[0].get_array(), dataset[3][0].numpy())
+    assert (figure.axes[0].get_title(), figure.get_suptitle()) == ("", "third")

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 
 from sar_h5.dataset import SARH5Dataset
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.pictures.samples import Floats, bounds_of, display_limits, displayed, open_dataset, sample_image
+from sar_h5.pictures.samples import Floats, bounds_of, display_limits, displayed, name_of, open_dataset, sample_image
 from sar_h5.pictures.style import GRAYS, SMALL_PT, add_value_bar, as_image, new_picture, set_heading, set_title
-from sar_h5.scene_labels import shorten
 from sar_h5.symmetry import SYMMETRIES, apply_symmetry
 
 _CELL_IN = 2.1
@@ -67,7 +66,7 @@ def plot_augmentations(
         set_title(axes, title, SMALL_PT)
     if len(stored) == 1:
         add_value_bar(figure, drawn, grid[: len(images)], bounds_of(opened))
-    set_heading(figure, f"{shorten(Path(opened.path).name)}, patch {number}")
+    set_heading(figure, f"{name_of(opened)}, patch {number}")
     return figure
 
 
@@ -75,8 +74,8 @@ def _stored_patch(dataset: SARH5Dataset, index: int) -> tuple[int, Floats]:
     try:
         number = int(dataset.index["patch"][index])
     except (FormatError, IndexError):  # a file of others does not say; an index outside is the data set's to refuse
-        return index, sample_image(dataset[index], dataset)
-    return number, sample_image(SARH5Dataset(dataset.path, indices=[number])[0])
+        number = index
+    return number, sample_image(dataset.image(index), dataset)
 
 
 def _all_symmetries(image: Floats) -> list[Floats]:

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from sar_h5.dataset import SARH5Dataset
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.patch_spread import spread_patches
-from sar_h5.pictures.samples import bounds_of, display_limits, displayed, open_dataset, sample_image
+from sar_h5.pictures.samples import bounds_of, display_limits, displayed, name_of, open_dataset, sample_image
 from sar_h5.pictures.style import CAPTION_PT, GRAYS, add_value_bar, as_image, new_picture, set_heading, set_title
-from sar_h5.scene_labels import scene_labels, shorten
+from sar_h5.scene_labels import scene_labels
 from sar_h5.schema import UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
 
@@ -82,10 +82,10 @@ def plot_patches(
 
 
 def _heading(dataset: SARH5Dataset, shown: int, shape: Sequence[int]) -> str:
-    polarization = f", {dataset.polarization.upper()}" if dataset.polarization else ""
+    polarization = f", {dataset.polarization.upper()}" if isinstance(dataset.polarization, str) else ""
     colors = "\nred VV, green VH, blue VV/VH" if shape[0] == 2 else ""
     size = f"{shape[1]} x {shape[2]} px"
-    return f"{shorten(Path(dataset.path).name)}: {shown:,} of {len(dataset):,} patches, {size}{polarization}{colors}"
+    return f"{name_of(dataset)}: {shown:,} of {len(dataset):,} patches, {size}{polarization}{colors}"
 
 
 def _captions(dataset: SARH5Dataset, numbers: npt.NDArray[np.int64]) -> list[str]:

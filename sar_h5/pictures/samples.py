@@ -12,6 +12,7 @@ import torch
 
 from sar_h5.dataset import SARH5Dataset
 from sar_h5.errors import SettingError
+from sar_h5.scene_labels import shorten
 
 Floats = npt.NDArray[np.float32]
 
@@ -112,7 +113,13 @@ def display_limits(images: list[Floats]) -> tuple[float, float]:
 
 
 def bounds_of(dataset: SARH5Dataset) -> tuple[float, float] | None:
-    """Return the bounds of a data set in dB, or None for files of others."""
-    if dataset.vmin is None or dataset.vmax is None:
+    """Return the bounds of a data set in dB, or None for files of others, and for several, each with its own."""
+    if not isinstance(dataset.vmin, float) or not isinstance(dataset.vmax, float):
         return None
     return dataset.vmin, dataset.vmax
+
+
+def name_of(dataset: SARH5Dataset) -> str:
+    """Return the names of a data set's files, without their folders, for headings."""
+    paths = [dataset.path] if isinstance(dataset.path, str) else dataset.path
+    return " + ".join(shorten(Path(path).name) for path in paths)
