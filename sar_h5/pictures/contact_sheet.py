@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from sar_h5.dataset import SARH5Dataset
-from sar_h5.errors import FormatError, SettingError
+from sar_h5.errors import SettingError
 from sar_h5.patch_spread import spread_patches
 from sar_h5.pictures.samples import bounds_of, display_limits, displayed, name_of, open_dataset, sample_image
 from sar_h5.pictures.style import CAPTION_PT, GRAYS, add_value_bar, as_image, new_picture, set_heading, set_title
@@ -89,10 +89,9 @@ def _heading(dataset: SARH5Dataset, shown: int, shape: Sequence[int]) -> str:
 
 
 def _captions(dataset: SARH5Dataset, numbers: npt.NDArray[np.int64]) -> list[str]:
-    try:
-        index, labels = dataset.index, scene_labels(dataset.scenes)
-    except FormatError:  # a file of others
+    if dataset.polarization is None:  # a file of others
         return [f"patch {number}" for number in numbers]
+    index, labels = dataset.index, scene_labels(dataset.scenes)
     scenes, rows, cols, patches = (index[name][numbers].tolist() for name in ("scene", "row", "col", "patch"))
     return [
         f"{labels[scene] if 0 <= scene < len(labels) else 'scene unknown'}\n"
