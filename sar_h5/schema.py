@@ -47,6 +47,9 @@ LAYOUTS: tuple[Layout, ...] = ("patches",)
 SPLIT_CODES: Mapping[str, int] = {"train": 1, "val": 2, "validation": 2, "test": 3}
 """What the numbers in ``/splits/<name>`` mean; 0 is unused."""
 
+SPLIT_NAMES = ("unused", "train", "val", "test")
+"""The name of each of these numbers."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -122,7 +125,17 @@ SCENE_COLUMNS = (
 GCP_TABLE = Column("gcps", "<f8", "ground control points of all scenes: row, col, x, y, z", "", 5)
 
 LUT_COLUMN = Column(LUT, "<f4", "value in [0, 1] of each code: value = lut[code]")
-HISTOGRAM_COLUMN = Column(HISTOGRAM, "<u8", "how often each digital number occurs among the valid pixels of all scenes")
+HISTOGRAM_COLUMN = Column(
+    HISTOGRAM,
+    "<u8",
+    "how often each digital number occurs among the valid pixels of the scenes that gave the bounds, of all scenes where "
+    "none did",
+)
+
+
+def split_column(name: str) -> Column:
+    """Describe ``/splits/<name>``."""
+    return Column(name, "|u1", f"split of each patch: {', '.join(map(' '.join, zip('0123', SPLIT_NAMES, strict=True)))}")
 
 PATCH_ATTRIBUTES = ("vmin", "vmax", "patch_size", "stride", "min_valid", "polarization", "encoding", "layout")
 """Attributes of the root and again of ``/patches``."""
@@ -143,7 +156,10 @@ ROOT_ATTRIBUTES = (
     "skipped_sources",
 )
 """Further attributes of the root. ``invalid_code`` stands on the root and on ``/patches`` of files made from
-rasters."""
+rasters, ``BOUNDS_SCENES`` on the root where bounds are percentiles."""
+
+BOUNDS_SCENES = "bounds_scenes"
+"""Attribute of the root: the names of the scenes whose valid pixels gave the bounds. Files of before it lack it."""
 
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",

@@ -1,0 +1,260 @@
+"""Changes to an HDF5 file that are as good as atomic, however large it is: all in memory first, then the end, then a
+few bytes.
+
+HDF5 marks a file as open when it opens it for writing, and refuses it for ever where the process was killed meanwhile; a
+copy of tens of gigabytes is no way out. So HDF5 writes into memory here (:class:`Overlay`). What it has put beyond the
+file's old end is written first: nothing points there yet, and a full disk shows. Only then come the bytes that it has
+changed inside, which are few: the header that says where the file ends, and those of the groups that got a new member.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+
+from sar_h5 import schema
+from sar_h5.errors import FormatError, OutputError, SourceError
+from sar_h5.pending import OutputLock
+
+if sys.platform != "win32":
+    import fcntl
+
+_PAGE = 4096
+_END_OF_FILE = slice(28, 36)
+"""Where superblocks of version 2 and 3 say where the file ends. HDF5 File Format Specification 3.0, II.A."""
+
+
+class Overlay(io.RawIOBase):
+    """A file whose changes stay in memory.
+
+    Args:
+        raw: the file, unbuffered; only read.
+    """
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+        self._place = 0
+        self._pages: dict[int, bytearray] = {}
+        self.nbytes = os.fstat(raw.fileno()).st_size
+
+    def readable(self) -> bool:
+        """Return whether it can be read."""
+        return True
+
+    def writable(self) -> bool:
+        """Return whether it can be written to."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return whether the place can be moved."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place of the next read or write."""
+        return self._place
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move the place of the next read or write."""
+        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.nbytes}[whence]
+        return self._place
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the length."""
+        self.nbytes = self._place if size is None else size
+        return self.nbytes
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read from memory where something was written, else from the file."""
+        view = memoryview(buffer).cast("B")
+        count = max(min(len(view), self.nbytes - self._place), 0)
+        if count:
+            view[:count] = self.content(self._place, count)
+        self._place += count
+        return count
+
+    def write(self, data: Any, /) -> int:
+        """Keep bytes in memory."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):
+            number, start = divmod(self._place + done, _PAGE)
+            count = min(_PAGE - start, len(view) - done)
+            if number not in self._pages:
+                self._pages[number] = bytearray(self._old(number * _PAGE, _PAGE))
+            self._pages[number][start : start + count] = view[done : done + count]
+            done += count
+        self._place += done
+        self.nbytes = max(self.nbytes, self._place)
+        return done
+
+    def content(self, start: int, count: int) -> bytes:
+        """Return bytes as they would be read."""
+        found = bytearray(self._old(start, count))
+        for number in range(start // _PAGE, (start + count - 1) // _PAGE + 1):
+            if number in self._pages:
+                first, last = max(start, number * _PAGE), min(start + count, (number + 1) * _PAGE)
+                page = self._pages[number]
+                found[first - start : last - start] = page[first - number * _PAGE : last - number * _PAGE]
+        return bytes(found)
+
+    def changes(self, stop: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield what differs from the file below ``stop``, from the front: the place, the old bytes, the new ones."""
+        for number in sorted(self._pages):
+            start = number * _PAGE
+            count = min(_PAGE, stop - start, self.nbytes - start)
+            old, new = self._old(start, count), self._pages[number][:count]
+            differing = [place for place in range(max(count, 0)) if old[place] != new[place]]
+            if differing:
+                first, last = differing[0], differing[-1] + 1
+                yield start + first, old[first:last], bytes(new[first:last])
+
+    def _old(self, start: int, count: int) -> bytes:
+        """Read from the file; zeros beyond its end."""
+        self._raw.seek(start)
+        pieces: list[bytes] = []
+        missing = max(count, 0)
+        while missing and (piece := self._raw.read(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces) + bytes(missing)
+
+
+class FileUpdate:
+    """The right to change one HDF5 file, and the open file to change.
+
+    Leaving without :meth:`commit` leaves the file as it was. Several files change together where all are staged
+    before the first is committed.
+
+    Args:
+        path: an HDF5 file.
+
+    Attributes:
+        file: the file, open for reading and writing; what is written stays in memory.
+
+    Raises:
+        SourceError: on entering, where there is no such file.
+        FormatError: on entering, where HDF5 cannot open it.
+        OutputError: on entering, where it may not be written to, or somebody else is writing to it.
+    """
+
+    file: h5py.File
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._staged = self._committed = False
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> FileUpdate:
+        if not self.path.is_file():
+            found = "a directory" if self.path.is_dir() else "no such file"
+            raise SourceError(f"{self.path}: expected an HDF5 file to change, found {found}")
+        with self._stack:
+            self._stack.enter_context(OutputLock(self.path, "make its directory writable, or copy the file elsewhere"))
+            self._raw = self._stack.enter_context(self._open())
+            self._overlay = Overlay(self._raw)
+            self._old_nbytes = self._overlay.nbytes
+            self.file = self._open_overlay()
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            with contextlib.suppress(OSError, RuntimeError):  # nothing of it is wanted any more
+                self.file.close()
+            if self._staged and not self._committed:
+                self._shorten()
+
+    def stage(self) -> None:
+        """Write what lies beyond the file's old end, durably; nothing points there yet.
+
+        Raises:
+            OutputError: where that fails; the file is as it was.
+        """
+        with self._errors():
+            self.file.close()
+            self._end = min(self._old_nbytes, int.from_bytes(self._overlay_old_end(), "little"))
+            self._staged = True
+            self._write(self._end, self._overlay.content(self._end, max(self._overlay.nbytes - self._end, 0)))
+            os.fsync(self._raw.fileno())
+
+    def commit(self) -> None:
+        """Write the changed bytes inside, after which the file is the new one.
+
+        Raises:
+            OutputError: where that fails; the file is as it was.
+        """
+        changes = list(self._overlay.changes(self._end))
+        with self._errors():
+            try:
+                for place, _, new in changes:
+                    self._write(place, new)
+                # Where HDF5 has made the file shorter, what lies behind its end stays: harmless, and nothing is lost.
+                os.fsync(self._raw.fileno())
+                self._committed = True
+            finally:
+                if not self._committed:
+                    for place, old, _ in changes:
+                        self._write(place, old)
+
+    def _overlay_old_end(self) -> bytes:
+        """Read where the file ends by its own account: a killed run may have left bytes behind that."""
+        self._raw.seek(0)
+        superblock = self._raw.read(_END_OF_FILE.stop)
+        return superblock[_END_OF_FILE] if superblock[8] in (2, 3) else self._old_nbytes.to_bytes(8, "little")
+
+    def _open(self) -> io.FileIO:
+        try:
+            raw = self.path.open("r+b", buffering=0)
+        except OSError as error:
+            raise OutputError(f"{self.path}: expected a file to change, cannot: {error.strerror or error}") from error
+        if sys.platform != "win32":
+            try:
+                # HDF5 locks a file exclusively to write and shares the lock to read: with a share, readers stay welcome.
+                fcntl.flock(raw, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raw.close()
+                raise OutputError(
+                    f"{self.path}: another process has the file open for writing; wait until it is done"
+                ) from error
+            except OSError:
+                pass  # file systems without locks
+        return raw
+
+    def _open_overlay(self) -> h5py.File:
+        try:
+            return h5py.File(self._overlay, "r+", libver=schema.LIBVER)
+        except OSError as error:
+            raise FormatError(
+                f"{self.path}: expected a complete HDF5 file that nobody writes to, found one that HDF5 cannot open: "
+                f"{error}"
+            ) from error
+
+    def _write(self, place: int, data: bytes) -> None:
+        view = memoryview(data)
+        self._raw.seek(place)
+        while view:
+            view = view[self._raw.write(view) :]
+
+    def _shorten(self) -> None:
+        with contextlib.suppress(OSError):  # the error that led here matters more
+            self._raw.truncate(self._old_nbytes)
+            os.fsync(self._raw.fileno())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
+            raise OutputError(
+                f"{self.path}: cannot be changed (disk full?): {error}; the file is as it was"
+            ) from error
