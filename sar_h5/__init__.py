@@ -9,6 +9,9 @@ Data flow through the modules in this order:
 - ``compression``, ``digest``, ``packing``: patches become chunks, in threads (``workers``), in memory used again
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
+- ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
+  ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``file_update``,
+  ``split_files``, ``split_report``: into the file.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
+    from sar_h5.leakage import split_overlap as split_overlap
     from sar_h5.radiometry import compute_clip_bounds as compute_clip_bounds
     from sar_h5.radiometry import from_db as from_db
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
@@ -40,15 +44,24 @@ if TYPE_CHECKING:
     from sar_h5.radiometry import to_db as to_db
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
+    from sar_h5.split_files import split_file as split_file
+    from sar_h5.split_methods import BlockSplit as BlockSplit
+    from sar_h5.split_methods import DateSplit as DateSplit
+    from sar_h5.split_methods import PatchSplit as PatchSplit
+    from sar_h5.split_methods import SceneSplit as SceneSplit
     from sar_h5.verification import verify as verify
 
 __version__ = VERSION
 
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
+    "BlockSplit": "sar_h5.split_methods",
+    "DateSplit": "sar_h5.split_methods",
     "PatchDecoder": "sar_h5.decoder",
+    "PatchSplit": "sar_h5.split_methods",
     "SARH5Dataset": "sar_h5.dataset",
     "SarH5Error": "sar_h5.errors",
+    "SceneSplit": "sar_h5.split_methods",
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
@@ -57,6 +70,8 @@ _HOMES = {
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "split_file": "sar_h5.split_files",
+    "split_overlap": "sar_h5.leakage",
     "to_db": "sar_h5.radiometry",
     "verify": "sar_h5.verification",
 }
@@ -65,9 +80,13 @@ torch."""
 
 __all__ = [
     "BackgroundLoader",
+    "BlockSplit",
+    "DateSplit",
     "PatchDecoder",
+    "PatchSplit",
     "SARH5Dataset",
     "SarH5Error",
+    "SceneSplit",
     "__version__",
     "analyze_sar_statistics",
     "compute_clip_bounds",
@@ -77,6 +96,8 @@ __all__ = [
     "handle_invalid_values",
     "load_sar_image",
     "preprocess_sar_complete",
+    "split_file",
+    "split_overlap",
     "to_db",
     "verify",
 ]

@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
     "info": "Show what a file holds.",
+    "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",
 }
 """Each command with its line of help; the modules are imported when called, so that help itself is instant."""
@@ -49,6 +50,7 @@ def group() -> None:
     A first look, on simulated products:   sar-h5 demo
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
+    Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
     How fast is it here?                   sar-h5 bench DIR/vv.h5
 

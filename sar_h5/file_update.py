@@ -1,10 +1,9 @@
-"""Changes to an HDF5 file that are as good as atomic, however large it is: all in memory first, then the end, then a
-few bytes.
+"""Changes to an HDF5 file, however large, that are as good as atomic: in memory first, then at its end, then inside.
 
-HDF5 marks a file as open when it opens it for writing, and refuses it for ever where the process was killed meanwhile; a
-copy of tens of gigabytes is no way out. So HDF5 writes into memory here (:class:`Overlay`). What it has put beyond the
-file's old end is written first: nothing points there yet, and a full disk shows. Only then come the bytes that it has
-changed inside, which are few: the header that says where the file ends, and those of the groups that got a new member.
+HDF5 marks a file as open when it opens it for writing, and refuses it for ever where the process was killed meanwhile;
+a copy of tens of gigabytes is no way out. So HDF5 writes into memory here (:class:`Overlay`). What it has put beyond
+the file's old end is written first: nothing points there yet, and a full disk shows. Only then come the bytes that it
+has changed inside, which are few: the header that says where the file ends, and those of groups with a new member.
 """
 
 from __future__ import annotations
@@ -219,7 +218,7 @@ class FileUpdate:
             raise OutputError(f"{self.path}: expected a file to change, cannot: {error.strerror or error}") from error
         if sys.platform != "win32":
             try:
-                # HDF5 locks a file exclusively to write and shares the lock to read: with a share, readers stay welcome.
+                # HDF5 locks a file exclusively to write, and shares the lock to read: so readers stay welcome.
                 fcntl.flock(raw, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raw.close()
@@ -255,6 +254,4 @@ class FileUpdate:
         try:
             yield
         except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
-            raise OutputError(
-                f"{self.path}: cannot be changed (disk full?): {error}; the file is as it was"
-            ) from error
+            raise OutputError(f"{self.path}: cannot be changed (disk full?): {error}; the file is as it was") from error

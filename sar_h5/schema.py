@@ -9,7 +9,7 @@ numbers of the training scenes. All columns are plain one- or two-dimensional da
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,9 +80,14 @@ class Column:
         """
         if self.dtype != "utf-8":
             return np.array(values, dtype=self.dtype)
-        encoded = [str(value).encode(errors="backslashreplace") for value in np.asarray(values, dtype=object)]
-        length = max(map(len, encoded), default=1) or 1
-        return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
+        return text_array(np.asarray(values, dtype=object))
+
+
+def text_array(values: Iterable[object]) -> npt.NDArray[Any]:
+    """Return texts as UTF-8 of one length; what UTF-8 cannot hold is escaped."""
+    encoded = [str(value).encode(errors="backslashreplace") for value in values]
+    length = max(map(len, encoded), default=1) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
 
 
 INDEX_COLUMNS = (
@@ -128,14 +133,16 @@ LUT_COLUMN = Column(LUT, "<f4", "value in [0, 1] of each code: value = lut[code]
 HISTOGRAM_COLUMN = Column(
     HISTOGRAM,
     "<u8",
-    "how often each digital number occurs among the valid pixels of the scenes that gave the bounds, of all scenes where "
-    "none did",
+    "how often each digital number occurs among the valid pixels of the scenes that gave the bounds, or of all scenes "
+    "where none did",
 )
 
 
 def split_column(name: str) -> Column:
     """Describe ``/splits/<name>``."""
-    return Column(name, "|u1", f"split of each patch: {', '.join(map(' '.join, zip('0123', SPLIT_NAMES, strict=True)))}")
+    meanings = ", ".join(f"{code} {split}" for code, split in enumerate(SPLIT_NAMES))
+    return Column(name, "|u1", f"split of each patch: {meanings}")
+
 
 PATCH_ATTRIBUTES = ("vmin", "vmax", "patch_size", "stride", "min_valid", "polarization", "encoding", "layout")
 """Attributes of the root and again of ``/patches``."""

@@ -1,14 +1,14 @@
 """How many pixels lie in patches of two different splits: counted exactly, without looking at pixels one by one.
 
 The edges of patches divide a scene into cells that lie wholly inside or outside each patch. The grid of a scene has few
-of them, so that its cells are counted in one table. Where patches lie irregularly there are many; then a region is halved
-until its table is small, or it is plain without one.
+of them, so that its cells are counted in one table. Where patches lie irregularly there are many; then a region is
+halved until its table is small, or it is plain without one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,8 @@ def count_shared_pixels(
     Args:
         codes: uint8 (N,), the split of each patch; 0 belongs to none.
         scene: int64 (N,), the scene, or any other plane, that each patch lies in.
-        row, col: int64 (N,), its top-left corner there.
+        row: int64 (N,), top of its top-left corner there.
+        col: int64 (N,), left of it.
         patch_size: in pixels.
 
     Returns:
@@ -44,7 +45,7 @@ def count_shared_pixels(
     shared = dict.fromkeys(PAIRS, 0)
     order = np.argsort(scene, kind="stable")
     edges = np.flatnonzero(np.diff(scene[order], prepend=-1, append=-1)) if len(order) else np.array([0])
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges.tolist()):
         numbers = order[start:stop]
         numbers = numbers[codes[numbers] > 0]
         top, left = row[numbers], col[numbers]
@@ -100,7 +101,9 @@ class _Region:
     def part(self, box: tuple[int, int, int, int]) -> _Region:
         """Return a rectangle within this one, with the patches that matter there."""
         y0, y1, x0, x1 = box
-        sides = np.stack([np.clip(side, *ends) for side, ends in zip(self.sides, ((y0, y1),) * 2 + ((x0, x1),) * 2, strict=True)])
+        sides = np.stack(
+            [np.clip(side, *ends) for side, ends in zip(self.sides, ((y0, y1),) * 2 + ((x0, x1),) * 2, strict=True)]
+        )
         top, bottom, left, right = sides
         covers = (top == y0) & (bottom == y1) & (left == x0) & (right == x1)
         full = self.full | frozenset(self.codes[covers].tolist())

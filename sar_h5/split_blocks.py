@@ -90,7 +90,9 @@ class BlockGrid:
         self._short = {key: f"{draw_number(0, key):016x}" for key in members}
         count = sum(self._window(place, 0, scene.height, 0, scene.width).count for place, scene in self._scenes)
         if count > MOST_BLOCKS:
-            raise SettingError(f"blocks of {block_px} px would be {count:,}, more than {MOST_BLOCKS:,}; choose larger ones")
+            raise SettingError(
+                f"blocks of {block_px} px would be {count:,}, more than {MOST_BLOCKS:,}; choose larger ones"
+            )
 
     def weights(self) -> dict[str, int]:
         """Return how many pixels of scenes each block holds, leaving out pieces that can hold no patch."""
@@ -115,7 +117,8 @@ class BlockGrid:
         Args:
             scene: one of the scenes.
             codes: the split of each block.
-            row, col: int64 (n,), top-left corners of the patches.
+            row: int64 (n,), rows of the top-left corners of the patches.
+            col: int64 (n,), their columns.
             guard_px: least distance of patches of different splits.
 
         Returns:
@@ -125,7 +128,10 @@ class BlockGrid:
         extent = self._extents[place.key]
         window = self._window(place, -margin, scene.height + margin, -margin, scene.width + margin)
         keys = [
-            [codes.get(self._key(place, block_row, block_col), _NO_BLOCK) for block_col in range(window.col, window.col_stop)]
+            [
+                codes.get(self._key(place, block_row, block_col), _NO_BLOCK)
+                for block_col in range(window.col, window.col_stop)
+            ]
             for block_row in range(window.row, window.row_stop)
         ]
         table = np.array(keys, dtype=np.uint8)
@@ -179,9 +185,7 @@ def _touched(start: Numbers, size: int, margin: int, length: int, blocks: int, f
     return low * blocks // length - first, high * blocks // length - first + 1
 
 
-def _count_in(
-    mask: npt.NDArray[np.bool_], rows: tuple[Numbers, Numbers], cols: tuple[Numbers, Numbers]
-) -> Numbers:
+def _count_in(mask: npt.NDArray[np.bool_], rows: tuple[Numbers, Numbers], cols: tuple[Numbers, Numbers]) -> Numbers:
     """Count what is set in rectangles of a table, by its running sums."""
     sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype=np.int64)
     sums[1:, 1:] = mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sar_h5.errors import SettingError
-from sar_h5.schema import SPLIT_NAMES
 
 DEFAULT_FRACTIONS = (0.8, 0.1, 0.1)
 _MOST = (1 << 63) - 1
@@ -113,7 +112,11 @@ class BlockSplit(_Split):
         return {**super().to_attrs(), **{name: np.int64(size) for name, size in sizes.items() if size is not None}}
 
     def __str__(self) -> str:
-        sizes = [f"{what} {size} px" for what, size in (("blocks", self.block_px), ("guard", self.guard_px)) if size is not None]
+        sizes = [
+            f"{what} {size} px"
+            for what, size in (("blocks", self.block_px), ("guard", self.guard_px))
+            if size is not None
+        ]
         return ", ".join([super().__str__(), *sizes])
 
 
@@ -144,9 +147,7 @@ class PatchSplit(_Split):
 
 SplitMethod = SceneSplit | DateSplit | BlockSplit | PatchSplit
 
-METHODS: Mapping[str, type[SplitMethod]] = {
-    kind.by: kind for kind in (SceneSplit, DateSplit, BlockSplit, PatchSplit)
-}
+METHODS: Mapping[str, type[SplitMethod]] = {kind.by: kind for kind in (SceneSplit, DateSplit, BlockSplit, PatchSplit)}
 
 
 def method_from_attrs(attrs: Mapping[str, Any]) -> SplitMethod:

@@ -87,8 +87,9 @@ class PatchPlaces:
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """bool (N,), whether each patch's place is known."""
-        return (self.row != UNKNOWN) & (self.col != UNKNOWN)
+        """Whether each patch's place is known, bool (N,)."""
+        known: npt.NDArray[np.bool_] = (self.row != UNKNOWN) & (self.col != UNKNOWN)
+        return known
 
     def runs(self) -> Iterator[tuple[SplitScene, Numbers]]:
         """Yield each scene with the numbers of its patches, int64 (n,)."""
@@ -106,10 +107,12 @@ def patch_places(
     Raises:
         FormatError: where a patch belongs to no scene.
     """
-    columns = (scenes[name].tolist() for name in ("name", "height", "width", "start_time", "crs"))
+    columns = ("name", "height", "width", "start_time", "crs", "transform")
     rows = tuple(
-        SplitScene(*values, tuple(transform))
-        for *values, transform in zip(*columns, scenes["transform"].tolist(), strict=True)
+        SplitScene(name, height, width, start_time, crs, tuple(transform))
+        for name, height, width, start_time, crs, transform in zip(
+            *(scenes[name].tolist() for name in columns), strict=True
+        )
     )
     scene, row, col = (index[name].astype(np.int64) for name in ("scene", "row", "col"))
     if len(scene) and not 0 <= scene.min() <= scene.max() < len(rows):
@@ -142,7 +145,5 @@ def merge_scenes(files: Mapping[str, PatchPlaces]) -> dict[str, SplitScene]:
 
 
 def _same_grid(one: SplitScene, other: SplitScene) -> bool:
-    places = np.array([one.transform, other.transform], dtype=np.float64)
-    return (one.height, one.width) == (other.height, other.width) and np.array_equal(*places, equal_nan=True)
-
-
+    same_place = np.array_equal(np.array(one.transform), np.array(other.transform), equal_nan=True)
+    return same_place and (one.height, one.width, one.crs) == (other.height, other.width, other.crs)

@@ -111,14 +111,14 @@ def _plan_by_scene(
     return SplitPlan(method, what, allocate_groups(weights, method.wanted, method.seed, what))
 
 
-def _plan_by_block(
-    method: BlockSplit, scenes: Mapping[str, SplitScene], files: Mapping[str, PatchPlaces]
-) -> SplitPlan:
+def _plan_by_block(method: BlockSplit, scenes: Mapping[str, SplitScene], files: Mapping[str, PatchPlaces]) -> SplitPlan:
     _check_places_known("splitting by block", files)
     for path, places in files.items():
         unsized = [scene.name for scene, numbers in places.runs() if len(numbers) and not scene.area]
         if unsized:
-            raise SettingError(f"{path}: splitting by block needs the size of every scene; that of {unsized[0]} is unknown")
+            raise SettingError(
+                f"{path}: splitting by block needs the size of every scene; that of {unsized[0]} is unknown"
+            )
     size = _single_patch_size(files)
     block_px = choose_block_px(scenes.values(), size) if method.block_px is None else method.block_px
     guard_px = default_guard_px(size) if method.guard_px is None else method.guard_px

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ class Provenance:
         bounds_origin: how the bounds came about.
         valid_measure: what ``valid_fraction`` counts: "range" or "pixels".
         skipped_sources: broken sources that were left out, with the reason.
+        bounds_scenes: names of the scenes whose pixels gave the bounds; none where bounds were given.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Provenance:
     bounds_origin: str
     valid_measure: str
     skipped_sources: tuple[str, ...] = ()
+    bounds_scenes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -236,6 +238,8 @@ class FileWriter:
                 "skipped_sources": np.array(provenance.skipped_sources, dtype=h5py.string_dtype("utf-8")),
             }
         )
+        if provenance.bounds_scenes:
+            self._file.attrs[schema.BOUNDS_SCENES] = schema.text_array(provenance.bounds_scenes)
         for holder in (self._file, self._patches):
             holder.attrs.update(self._settings.to_attrs())
 

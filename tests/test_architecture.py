@@ -85,12 +85,13 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "writer": (
-        "compression cutting digest encoding errors packing schema sources.scene version workers h5py hdf5plugin numpy"
+        "columns compression cutting digest encoding errors packing schema sources.scene version workers h5py "
+        "hdf5plugin numpy"
     ),
     "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
     "conversion": (
-        "errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
+        "bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
     "contents": "errors schema h5py hdf5plugin numpy",
@@ -116,7 +117,23 @@ MAY_IMPORT: dict[str, str] = {
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "contents errors patch_checks progress structure_checks verify_report",
-    "info": "contents errors schema h5py numpy",
+    "columns": "schema h5py numpy",
+    "file_update": "errors pending schema h5py",
+    "split_methods": "errors numpy",
+    "split_scenes": "errors schema numpy",
+    "split_groups": "errors schema",
+    "split_blocks": "errors schema split_groups split_scenes numpy",
+    "shared_pixels": "schema split_scenes numpy",
+    "splits": "errors shared_pixels split_blocks split_groups split_methods split_scenes numpy",
+    "footprints": "numpy",
+    "leakage": "contents errors footprints schema shared_pixels split_methods split_scenes h5py numpy",
+    "bounds_scenes": "contents errors leakage schema split_scenes h5py numpy",
+    "split_report": "leakage split_methods",
+    "split_files": (
+        "bounds_scenes columns errors file_update leakage schema split_methods split_report split_scenes splits version "
+        "h5py numpy"
+    ),
+    "info": "bounds_scenes contents errors leakage schema h5py numpy",
     "dataset": (
         "batch_memory batches contents cores decoder errors georeference reader schema selection "
         "shared_batches shared_table symmetry numpy torch"
@@ -134,6 +151,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
     "commands.info": "info click",
+    "commands.split": "errors schema split_files split_methods click",
     "commands.verify": "verification click",
 }
 

@@ -10,9 +10,13 @@ import sar_h5
 
 PUBLIC = [
     "BackgroundLoader",
+    "BlockSplit",
+    "DateSplit",
     "PatchDecoder",
+    "PatchSplit",
     "SARH5Dataset",
     "SarH5Error",
+    "SceneSplit",
     "__version__",
     "analyze_sar_statistics",
     "compute_clip_bounds",
@@ -22,6 +26,8 @@ PUBLIC = [
     "handle_invalid_values",
     "load_sar_image",
     "preprocess_sar_complete",
+    "split_file",
+    "split_overlap",
     "to_db",
     "verify",
 ]
