@@ -12,10 +12,10 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.contents import open_as_it_is, split_codes
 from sar_h5.errors import SettingError
-from sar_h5.leakage import held_splits, read_split_source
+from sar_h5.leakage import count_noun, held_splits, read_split_source
 from sar_h5.split_scenes import PatchPlaces
 
-_MOST_NAMED = 5
+_MOST_NAMED = 3
 _FROM_ALL = "percentiles"
 """How ``bounds_origin`` begins in files made before they listed the scenes: all of them gave the bounds."""
 
@@ -102,13 +102,19 @@ def scenes_outside_train(file: h5py.File, places: PatchPlaces, codes: npt.NDArra
     return [scene.name for scene, outside in scenes if outside and scene.name in sources]
 
 
-def warn_of_bounds(path: str, outside: Sequence[str]) -> str:
-    """Say that scenes outside train gave the bounds, and what to do."""
-    count = f"{len(outside):,} scene{'s' if len(outside) != 1 else ''}"
+def warn_of_bounds(path: str, outside: Sequence[str], *, whole: bool) -> str:
+    """Say that scenes outside train gave the bounds, and what to do.
+
+    Args:
+        path: the file.
+        outside: the scenes.
+        whole: whether the splits keep scenes whole.
+    """
+    advice = f"--bounds-from {path}, for the scenes of train," if whole else "--vmin and --vmax"
     return (
-        f"{path}: the bounds were computed on {count} not wholly in train ({_enumerate(outside)}), so that training "
-        "sees a little of them; to keep to train, convert again with --bounds-from and the scenes of train (a list, or "
-        "this file, where splits keep scenes whole), or with --vmin and --vmax"
+        f"{path}: bounds were computed on {count_noun(len(outside), 'scene')} not wholly in train "
+        f"({_enumerate(outside)}), a little of which training sees through them; to avoid even that, convert again with "
+        f"{advice} and split again"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.bounds_scenes import scenes_outside_train, warn_of_bounds
+from sar_h5.bounds_scenes import scenes_outside_train
 from sar_h5.contents import find_patches, open_as_it_is, read_columns, split_codes
 from sar_h5.errors import FormatError, SarH5Error
-from sar_h5.leakage import SplitOverlap, measure_stored, read_split_source
+from sar_h5.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
 from sar_h5.schema import FileSettings
 
 _MOST_SCENES = 12
@@ -34,7 +35,7 @@ class FileInfo:
         filter: name and options of the compression filter.
         scenes: one dict per scene: name, start_time, size in pixels, patches, dropped.
         splits: what the splits in the file hold and share.
-        warnings: what of val and test had a say in training, split by split.
+        bounds_outside_train: the scenes that gave the bounds and are not wholly in train, by the name of the splits.
         valid_pixels: how many valid pixels the histogram counts, 0 where there is none.
     """
 
@@ -48,7 +49,7 @@ class FileInfo:
     filter: str
     scenes: tuple[dict[str, Any], ...]
     splits: tuple[SplitOverlap, ...]
-    warnings: tuple[str, ...]
+    bounds_outside_train: Mapping[str, Sequence[str]]
     valid_pixels: int
 
     @property
@@ -70,7 +71,7 @@ class FileInfo:
             "filter": self.filter,
             "scenes": list(self.scenes),
             "splits": [split.to_dict() for split in self.splits],
-            "warnings": list(self.warnings),
+            "bounds_outside_train": {name: list(scenes) for name, scenes in self.bounds_outside_train.items()},
             "valid_pixels": self.valid_pixels,
         }
 
@@ -98,7 +99,10 @@ class FileInfo:
             counts = ", ".join(f"{count:,} {name}" for name, count in split.patches.items())
             lines.append(f"    {split.name}: {counts}; {split.method or 'made by others'}")
             lines.append(f"      overlap {split.describe_overlap()}")
-        lines += [f"  warning    {warning}" for warning in self.warnings]
+            if outside := self.bounds_outside_train.get(split.name):
+                lines.append(
+                    f"      bounds  warning: computed on {count_noun(len(outside), 'scene')} not wholly in train"
+                )
         lines.append(f"  scenes     {len(self.scenes):,}")
         lines += [_scene_line(scene) for scene in self.scenes[:_MOST_SCENES]]
         if len(self.scenes) > _MOST_SCENES:
@@ -135,7 +139,7 @@ def _read_info(path: str | Path) -> FileInfo:
         attributes = {name: _text(file.attrs.get(name, "")) for name in schema.ROOT_ATTRIBUTES}
         levels = len(file[schema.LUT]) if schema.LUT in file else 0
         pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
-        splits, warnings = _splits(file, path)
+        splits, outside = _splits(file, path)
         filter_text = _filter_text(file[source.name])
     return FileInfo(
         path=str(path),
@@ -148,19 +152,19 @@ def _read_info(path: str | Path) -> FileInfo:
         filter=filter_text,
         scenes=_scenes(path),
         splits=splits,
-        warnings=warnings,
+        bounds_outside_train=outside,
         valid_pixels=pixels,
     )
 
 
-def _splits(file: h5py.File, path: str | Path) -> tuple[tuple[SplitOverlap, ...], tuple[str, ...]]:
+def _splits(file: h5py.File, path: str | Path) -> tuple[tuple[SplitOverlap, ...], dict[str, list[str]]]:
     names = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
     if not names:
-        return (), ()
+        return (), {}
     source = read_split_source(file, path)
     splits = tuple(measure_stored(file, source, name) for name in names)
     outside = {name: scenes_outside_train(file, source.places, split_codes(file, path, name)) for name in names}
-    return splits, tuple(f"{name}: {warn_of_bounds(str(path), scenes)}" for name, scenes in outside.items() if scenes)
+    return splits, {name: scenes for name, scenes in outside.items() if scenes}
 
 
 def _scenes(path: str | Path) -> tuple[dict[str, Any], ...]:

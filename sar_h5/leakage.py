@@ -62,11 +62,11 @@ class SplitOverlap:
 
     def describe_overlap(self) -> str:
         """Say in one line what is shared."""
-        parts = [f"{self.pixels:,} pixels in two splits"]
-        parts += [f"{self.unknown:,} patches whose places are not known"] if self.unknown else []
-        parts += (
-            [f"{self.scene_pairs:,} pairs of scenes of different splits on the same ground"] if self.scene_pairs else []
-        )
+        parts = [f"{count_noun(self.pixels, 'pixel')} in two splits"]
+        if self.unknown:
+            parts.append(f"{count_noun(self.unknown, 'patch', 'patches')} of scenes in several splits, places unknown")
+        if self.scene_pairs:
+            parts.append(f"{count_noun(self.scene_pairs, 'pair')} of scenes of different splits on the same ground")
         return ", ".join(parts)
 
 
@@ -83,6 +83,11 @@ class SplitSource:
     path: str
     places: PatchPlaces
     footprints: Footprints
+
+
+def count_noun(count: int, noun: str, plural: str = "") -> str:
+    """Say how many there are of something."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def split_overlap(path: str | Path, name: str = schema.DEFAULT_SPLIT) -> SplitOverlap:

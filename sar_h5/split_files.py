@@ -17,9 +17,9 @@ from sar_h5.bounds_scenes import scenes_outside_train, warn_of_bounds
 from sar_h5.columns import write_column
 from sar_h5.errors import FormatError, LeakageWarning, OutputExistsError, SettingError
 from sar_h5.file_update import FileUpdate
-from sar_h5.leakage import SplitOverlap, SplitSource, measure_overlap, read_split_source
+from sar_h5.leakage import SplitOverlap, SplitSource, count_noun, measure_overlap, read_split_source
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.split_methods import PatchSplit, SceneSplit, SplitMethod
+from sar_h5.split_methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
 from sar_h5.split_report import SplitReport
 from sar_h5.split_scenes import merge_scenes
 from sar_h5.splits import Codes, SplitPlan, plan_split
@@ -117,7 +117,7 @@ def _check_outcome(overlap: SplitOverlap, plan: SplitPlan) -> None:
     """Refuse what would not serve: an empty split, or one that leaks pixels without having been forced to."""
     for code in plan.method.wanted:
         if overlap.patches[SPLIT_NAMES[code]] == 0:
-            got = "" if not plan.groups else f" from its {plan.count_groups(code)} {plan.what}"
+            got = f" from its {count_noun(plan.count_groups(code), plan.what[:-1])}" if plan.groups else ""
             raise SettingError(
                 f"{overlap.path}: split {SPLIT_NAMES[code]} got no patch{got} ({plan.method}); choose another --seed, "
                 "a larger fraction, or other blocks, or give it the fraction 0; nothing was written"
@@ -136,14 +136,14 @@ def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: Spl
         notes.append(
             f"{source.path}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
         )
-    if overlap.scene_pairs:
+    elif overlap.scene_pairs:
         notes.append(
-            f"{source.path}: {overlap.scene_pairs:,} pairs of scenes of different splits cover the same ground (repeat "
-            "passes, for example), so that places of val and test are known from training; to keep places apart, "
-            "convert co-registered rasters and split by block, or split files of scenes that do not meet"
+            f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
+            "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "
+            "blocks of co-registered rasters (--by block) keep places apart"
         )
     if outside := scenes_outside_train(file, source.places, codes):
-        notes.append(warn_of_bounds(source.path, outside))
+        notes.append(warn_of_bounds(source.path, outside, whole=isinstance(overlap.method, (SceneSplit, DateSplit))))
     return notes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sar_h5.leakage import SplitOverlap
+from sar_h5.leakage import SplitOverlap, count_noun
 from sar_h5.split_methods import SplitMethod
 
 
@@ -59,5 +59,5 @@ class SplitReport:
 
     def _describe_groups(self, split: str, count: int) -> str:
         if split in self.groups:
-            return f"  {self.groups[split]:,} {self.what}"
+            return f"  {count_noun(self.groups[split], self.what[:-1])}"
         return "  in the guard bands between blocks" if count and self.what == "blocks" else ""
