@@ -113,8 +113,8 @@ def warn_of_bounds(path: str, outside: Sequence[str], *, whole: bool) -> str:
     advice = f"--bounds-from {path}, for the scenes of train," if whole else "--vmin and --vmax"
     return (
         f"{path}: bounds were computed on {count_noun(len(outside), 'scene')} not wholly in train "
-        f"({_enumerate(outside)}), a little of which training sees through them; to avoid even that, convert again with "
-        f"{advice} and split again"
+        f"({_enumerate(outside)}), of which training sees a little through them; to avoid even that, convert again "
+        f"with {advice} and split again"
     )
 
 

@@ -3,7 +3,8 @@
 HDF5 marks a file as open when it opens it for writing, and refuses it for ever where the process was killed meanwhile;
 a copy of tens of gigabytes is no way out. So HDF5 writes into memory here (:class:`Overlay`). What it has put beyond
 the file's old end is written first: nothing points there yet, and a full disk shows. Only then come the bytes that it
-has changed inside, which are few: the header that says where the file ends, and those of groups with a new member.
+has changed inside, which are few: the header that says where the file ends, those of groups with a new member, and the
+history. A kill in the microseconds of these writes may spoil the history or what is new, and no patch.
 """
 
 from __future__ import annotations
@@ -192,13 +193,13 @@ class FileUpdate:
         Raises:
             OutputError: where that fails; the file is as it was.
         """
-        changes = list(self._overlay.changes(self._end))
+        changes = list(self._overlay.changes(self._end))  # from the front: where the file ends comes first
         with self._errors():
             try:
                 for place, _, new in changes:
                     self._write(place, new)
-                # Where HDF5 has made the file shorter, what lies behind its end stays: harmless, and nothing is lost.
                 os.fsync(self._raw.fileno())
+                # Where HDF5 has made the file shorter, what lies behind its end stays: harmless, and nothing is lost.
                 self._committed = True
             finally:
                 if not self._committed:
