@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import open_as_it_is, split_codes
+from sar_h5.contents import name_damage, open_as_it_is, split_codes
 from sar_h5.errors import SettingError
 from sar_h5.leakage import count_noun, held_splits, read_split_source
 from sar_h5.split_scenes import PatchPlaces
@@ -64,7 +64,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _train_scenes(path: Path) -> list[str]:
-    with open_as_it_is(path) as file:
+    with name_damage(path), open_as_it_is(path) as file:
         places = read_split_source(file, path).places
         codes = split_codes(file, path, schema.DEFAULT_SPLIT, " for --bounds-from")
     names = [scene.name for scene, wholly in zip(places.scenes, _wholly_train(places, codes), strict=True) if wholly]

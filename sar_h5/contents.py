@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.errors import FormatError, SourceError
+from sar_h5.errors import FormatError, SarH5Error, SourceError
 from sar_h5.schema import FileSettings
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -69,6 +69,23 @@ def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
         except OSError:
             file = stack.enter_context(open_file(path))  # which says what is wrong, or opens it beside its writer
         yield file
+
+
+@contextlib.contextmanager
+def name_damage(path: str | Path) -> Iterator[None]:
+    """Turn whatever HDF5 raises while it reads a file into one error; damaged metadata make it fail anywhere.
+
+    Raises:
+        FormatError: where something else than an error of this package is raised.
+    """
+    try:
+        yield
+    except SarH5Error:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise FormatError(
+            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
+        ) from error
 
 
 def _open_while_written(path: str | Path) -> h5py.File:

@@ -28,6 +28,7 @@ if sys.platform != "win32":
     import fcntl
 
 _PAGE = 4096
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _END_OF_FILE = slice(28, 36)
 """Where superblocks of version 2 and 3 say where the file ends. HDF5 File Format Specification 3.0, II.A."""
 
@@ -182,7 +183,7 @@ class FileUpdate:
         """
         with self._errors():
             self.file.close()
-            self._end = min(self._old_nbytes, int.from_bytes(self._overlay_old_end(), "little"))
+            self._end = self._used_nbytes()
             self._staged = True
             self._write(self._end, self._overlay.content(self._end, max(self._overlay.nbytes - self._end, 0)))
             os.fsync(self._raw.fileno())
@@ -206,11 +207,13 @@ class FileUpdate:
                     for place, old, _ in changes:
                         self._write(place, old)
 
-    def _overlay_old_end(self) -> bytes:
-        """Read where the file ends by its own account: a killed run may have left bytes behind that."""
+    def _used_nbytes(self) -> int:
+        """Return where the file ends by its own account: a killed run may have left bytes behind that."""
         self._raw.seek(0)
         superblock = self._raw.read(_END_OF_FILE.stop)
-        return superblock[_END_OF_FILE] if superblock[8] in (2, 3) else self._old_nbytes.to_bytes(8, "little")
+        if not superblock.startswith(_SIGNATURE) or superblock[len(_SIGNATURE)] not in (2, 3):
+            return self._old_nbytes
+        return min(int.from_bytes(superblock[_END_OF_FILE], "little"), self._old_nbytes)
 
     def _open(self) -> io.FileIO:
         try:

@@ -12,8 +12,8 @@ import numpy as np
 
 from sar_h5 import schema
 from sar_h5.bounds_scenes import scenes_outside_train
-from sar_h5.contents import find_patches, open_as_it_is, read_columns, split_codes
-from sar_h5.errors import FormatError, SarH5Error
+from sar_h5.contents import find_patches, name_damage, open_as_it_is, read_columns, split_codes
+from sar_h5.errors import FormatError
 from sar_h5.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
 from sar_h5.schema import FileSettings
 
@@ -120,15 +120,8 @@ def read_info(path: str | Path) -> FileInfo:
         SourceError: where it is not there.
         FormatError: where it is not a file of this package, or damaged.
     """
-    try:
+    with name_damage(path):
         return _read_info(path)
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        # Damaged metadata make HDF5 fail anywhere, with any of these.
-        raise FormatError(
-            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
 
 
 def _read_info(path: str | Path) -> FileInfo:

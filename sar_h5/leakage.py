@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import columns_of, find_patches, open_as_it_is, split_codes
-from sar_h5.errors import FormatError, SarH5Error
+from sar_h5.contents import columns_of, find_patches, name_damage, open_as_it_is, split_codes
+from sar_h5.errors import FormatError
 from sar_h5.footprints import Footprints, scene_footprints
 from sar_h5.schema import SPLIT_NAMES
 from sar_h5.shared_pixels import count_shared_pixels
@@ -101,16 +101,8 @@ def split_overlap(path: str | Path, name: str = schema.DEFAULT_SPLIT) -> SplitOv
         SourceError: where the file is not there.
         FormatError: where it is no file of this package, is damaged, or has no splits of that name.
     """
-    try:
-        with open_as_it_is(path) as file:
-            return measure_stored(file, read_split_source(file, path), name)
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        # Damaged metadata make HDF5 fail anywhere, with any of these.
-        raise FormatError(
-            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
+    with name_damage(path), open_as_it_is(path) as file:
+        return measure_stored(file, read_split_source(file, path), name)
 
 
 def read_split_source(file: h5py.File, path: str | Path) -> SplitSource:

@@ -15,6 +15,7 @@ import numpy as np
 from sar_h5 import schema
 from sar_h5.bounds_scenes import scenes_outside_train, warn_of_bounds
 from sar_h5.columns import write_column
+from sar_h5.contents import name_damage
 from sar_h5.errors import FormatError, LeakageWarning, OutputExistsError, SettingError
 from sar_h5.file_update import FileUpdate
 from sar_h5.leakage import SplitOverlap, SplitSource, count_noun, measure_overlap, read_split_source
@@ -65,9 +66,7 @@ def split_file(
     _check_arguments(paths, chosen, name)
     with ExitStack() as stack:
         updates = [stack.enter_context(FileUpdate(item)) for item in paths]
-        sources = [read_split_source(update.file, update.path) for update in updates]
-        for update in updates:
-            _check_absent(update, name, overwrite=overwrite)
+        sources = [_read_source(update, name, overwrite=overwrite) for update in updates]
         places = {source.path: source.places for source in sources}
         plan = plan_split(chosen, merge_scenes(places), places)
         codes = [plan.assign(source.places) for source in sources]
@@ -80,7 +79,8 @@ def split_file(
             for note in _find_leaks(update.file, source, own, overlap)
         ]
         for update, own, overlap in zip(updates, codes, overlaps, strict=True):
-            _write_split(update.file, own, overlap, plan)
+            with name_damage(update.path):
+                _write_split(update.file, own, overlap, plan)
         for update in updates:
             update.stage()
         for update in updates:
@@ -100,6 +100,13 @@ def _check_arguments(paths: Sequence[Path], method: object, name: str) -> None:
         raise SettingError("expected at least one file to split; found none")
     if len({path.resolve() for path in paths}) < len(paths):
         raise SettingError(f"expected each file once; found {', '.join(map(str, paths))}")
+
+
+def _read_source(update: FileUpdate, name: str, *, overwrite: bool) -> SplitSource:
+    with name_damage(update.path):
+        source = read_split_source(update.file, update.path)
+        _check_absent(update, name, overwrite=overwrite)
+        return source
 
 
 def _check_absent(update: FileUpdate, name: str, *, overwrite: bool) -> None:

@@ -130,7 +130,7 @@ MAY_IMPORT: dict[str, str] = {
     "bounds_scenes": "contents errors leakage schema split_scenes h5py numpy",
     "split_report": "leakage split_methods",
     "split_files": (
-        "bounds_scenes columns errors file_update leakage schema split_methods split_report split_scenes splits version "
+        "bounds_scenes columns contents errors file_update leakage schema split_methods split_report split_scenes splits version "
         "h5py numpy"
     ),
     "info": "bounds_scenes contents errors leakage schema h5py numpy",
