@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.errors import FormatError, SarH5Error, SourceError
 from sar_h5.schema import FileSettings
+from sar_h5.superblock import read_superblock
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -65,10 +66,12 @@ def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(h5py.File(stack.enter_context(Path(path).open("rb")), "r"))
+            raw = stack.enter_context(Path(path).open("rb"))
+            # HDF5 itself does not look at the mark of a writer in Python files.
+            file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
         except OSError:
-            file = stack.enter_context(open_file(path))  # which says what is wrong, or opens it beside its writer
-        yield file
+            file = open_file(path)  # which says what is wrong
+        yield stack.enter_context(file)
 
 
 @contextlib.contextmanager
@@ -190,7 +193,7 @@ def _only_candidate(file: h5py.File) -> str:
 
 def read_columns(path: str | Path, group: str) -> Columns:
     """Read all columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str."""
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         return columns_of(file, path, group)
 
 

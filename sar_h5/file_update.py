@@ -23,14 +23,12 @@ import h5py
 from sar_h5 import schema
 from sar_h5.errors import FormatError, OutputError, SourceError
 from sar_h5.pending import OutputLock
+from sar_h5.superblock import read_superblock
 
 if sys.platform != "win32":
     import fcntl
 
 _PAGE = 4096
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_END_OF_FILE = slice(28, 36)
-"""Where superblocks of version 2 and 3 say where the file ends. HDF5 File Format Specification 3.0, II.A."""
 
 
 class Overlay(io.RawIOBase):
@@ -183,7 +181,7 @@ class FileUpdate:
         """
         with self._errors():
             self.file.close()
-            self._end = self._used_nbytes()
+            self._end = self._old_end()
             self._staged = True
             self._write(self._end, self._overlay.content(self._end, max(self._overlay.nbytes - self._end, 0)))
             os.fsync(self._raw.fileno())
@@ -207,13 +205,10 @@ class FileUpdate:
                     for place, old, _ in changes:
                         self._write(place, old)
 
-    def _used_nbytes(self) -> int:
-        """Return where the file ends by its own account: a killed run may have left bytes behind that."""
-        self._raw.seek(0)
-        superblock = self._raw.read(_END_OF_FILE.stop)
-        if not superblock.startswith(_SIGNATURE) or superblock[len(_SIGNATURE)] not in (2, 3):
-            return self._old_nbytes
-        return min(int.from_bytes(superblock[_END_OF_FILE], "little"), self._old_nbytes)
+    def _old_end(self) -> int:
+        """Return where the file ended: a killed run may have left bytes behind that."""
+        used = read_superblock(self._raw).nbytes
+        return self._old_nbytes if used is None else min(used, self._old_nbytes)
 
     def _open(self) -> io.FileIO:
         try:
@@ -234,12 +229,16 @@ class FileUpdate:
         return raw
 
     def _open_overlay(self) -> h5py.File:
+        if read_superblock(self._raw).in_use:
+            raise OutputError(
+                f"{self.path}: expected a complete file that nobody writes to, found one that is open for writing: "
+                "wait until the process that writes it is done. Where there is none, it was killed: make the file again"
+            )
         try:
             return h5py.File(self._overlay, "r+", libver=schema.LIBVER)
         except OSError as error:
             raise FormatError(
-                f"{self.path}: expected a complete HDF5 file that nobody writes to, found one that HDF5 cannot open: "
-                f"{error}"
+                f"{self.path}: expected an HDF5 file, found one that HDF5 cannot open: {error}"
             ) from error
 
     def _write(self, place: int, data: bytes) -> None:

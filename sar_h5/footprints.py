@@ -31,7 +31,9 @@ class Footprints:
         """Return the pairs of scenes that cover the same ground, int64 (n, 2)."""
         names = {name: number for number, name in enumerate(dict.fromkeys(self.crs))}
         systems = np.array([names[name] for name in self.crs], dtype=np.int64)
-        known = np.flatnonzero(np.isfinite(self.corners).all(axis=(1, 2)) & np.array([bool(name) for name in self.crs]))
+        known = np.flatnonzero(
+            np.isfinite(self.corners).all(axis=(1, 2)) & np.array([name != "" for name in self.crs], dtype=np.bool_)
+        )
         found = []
         for place, one in enumerate(known.tolist()):
             others = known[place + 1 :]

@@ -78,6 +78,8 @@ def split_file(
             for update, source, own, overlap in zip(updates, sources, codes, overlaps, strict=True)
             for note in _find_leaks(update.file, source, own, overlap)
         ]
+        for note in notes:  # before anything is written, for those who make errors of warnings
+            warnings.warn(note, LeakageWarning, stacklevel=2)
         for update, own, overlap in zip(updates, codes, overlaps, strict=True):
             with name_damage(update.path):
                 _write_split(update.file, own, overlap, plan)
@@ -85,8 +87,6 @@ def split_file(
             update.stage()
         for update in updates:
             update.commit()
-    for note in notes:
-        warnings.warn(note, LeakageWarning, stacklevel=2)
     groups = {SPLIT_NAMES[code]: plan.count_groups(code) for code in plan.method.wanted} if plan.groups else {}
     return SplitReport(name, plan.method, plan.what, groups, tuple(overlaps), tuple(notes))
 

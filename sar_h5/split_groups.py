@@ -41,7 +41,7 @@ def allocate_groups(weights: Mapping[str, int], wanted: Mapping[int, float], see
         names = ", ".join(SPLIT_NAMES[code] for code in wanted)
         raise SettingError(
             f"expected at least {len(wanted)} {what}, one for each of {names}; found {usable}; split by something "
-            "finer (blocks are parts of scenes), or give one of the splits the fraction 0"
+            "finer (--by block divides scenes), or give one of the splits the fraction 0"
         )
     total = sum(weights.values())
     lacking = {code: fraction * total for code, fraction in wanted.items()}

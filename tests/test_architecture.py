@@ -94,7 +94,7 @@ MAY_IMPORT: dict[str, str] = {
         "bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
-    "contents": "errors schema h5py hdf5plugin numpy",
+    "contents": "errors schema superblock h5py hdf5plugin numpy",
     "compiled": "numba",
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
@@ -118,7 +118,8 @@ MAY_IMPORT: dict[str, str] = {
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "contents errors patch_checks progress structure_checks verify_report",
     "columns": "schema h5py numpy",
-    "file_update": "errors pending schema h5py",
+    "superblock": "",
+    "file_update": "errors pending schema superblock h5py",
     "split_methods": "errors numpy",
     "split_scenes": "errors schema numpy",
     "split_groups": "errors schema",
