@@ -77,7 +77,7 @@ def test_an_unknown_split_names_the_known_ones_and_what_makes_them(path: Path) -
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        (np.full(7, 1, np.uint8), r"0 to 3 for each of \d+ patches, found 7 up to 1"),
+        (np.full(7, 1, np.uint8), r"0 to 3 for each of 1,\d+ patches, found 7 up to 1"),
         (np.full(10_000, 1, np.uint8), "found 10,000"),
         (np.zeros((2, 2), np.uint8), r"as uint8 \(N,\), found uint8 of shape \(2, 2\)"),
         (np.zeros(3, np.int64), "found int64"),
