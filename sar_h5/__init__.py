@@ -11,7 +11,7 @@ Data flow through the modules in this order:
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
 - ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
   ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
-  ``file_update``, ``split_files``, ``split_report``: into the file.
+  ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
   values under a ``symmetry``, many at once.

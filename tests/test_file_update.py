@@ -15,13 +15,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sar_h5 import SARH5Dataset, verify
 from sar_h5.contents import open_as_it_is, open_file
 from sar_h5.errors import FormatError, OutputError, SourceError
-from sar_h5.file_update import FileUpdate, Overlay
+from sar_h5.file_update import FileUpdate
 from tests.test_pending import names, posix
 
 GOLDEN = Path(__file__).parent / "golden" / "v1.0.h5"
@@ -43,43 +41,6 @@ def change(path: Path, name: str = "more") -> None:
         add(update, name)
         update.stage()
         update.commit()
-
-
-@given(
-    old=st.binary(max_size=20_000),
-    steps=st.lists(st.tuples(st.integers(0, 25_000), st.binary(max_size=9000) | st.none()), max_size=8),
-)
-@settings(max_examples=60, deadline=None)
-def test_an_overlay_behaves_as_the_file_would_and_tells_every_change(
-    tmp_path_factory: pytest.TempPathFactory, old: bytes, steps: list[tuple[int, bytes | None]]
-) -> None:
-    path = tmp_path_factory.mktemp("overlay") / "a"
-    path.write_bytes(old)
-    twin = path.with_name("b")
-    twin.write_bytes(old)
-    with path.open("rb", buffering=0) as raw, twin.open("r+b") as real:
-        overlay = Overlay(raw)
-        for place, data in steps:
-            if data is None:
-                assert overlay.truncate(max(place, overlay.nbytes)) == real.truncate(max(place, overlay.nbytes))
-                continue
-            assert overlay.seek(place) == real.seek(place)
-            if data:
-                assert overlay.write(data) == real.write(data)
-                assert overlay.tell() == real.tell()
-        real.flush()
-        size = overlay.seek(0, os.SEEK_END)
-        assert size == real.seek(0, os.SEEK_END)
-        overlay.seek(0)
-        content = twin.read_bytes()
-        assert overlay.read() == content
-        assert overlay.content(size // 3, size // 3) == content[size // 3 : size // 3 + size // 3]
-        rebuilt = bytearray(old)
-        for place, before, after in overlay.changes(len(old)):
-            assert rebuilt[place : place + len(before)] == before
-            rebuilt[place : place + len(after)] = after
-        assert rebuilt == content[: len(old)]
-    assert path.read_bytes() == old
 
 
 def test_a_change_is_there_on_commit_and_the_file_is_sound(path: Path) -> None:
