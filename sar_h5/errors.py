@@ -88,10 +88,6 @@ class FormatError(SarH5Error, ValueError):
     """A file that is not what this package reads, or a departure from the format."""
 
 
-class LeakageWarning(UserWarning):
-    """Something of validation or test that training may see, without being the same pixels."""
-
-
 class CorruptPatchError(FormatError):
     """A patch whose stored bytes cannot be turned back into values; made by :meth:`at`.
 

@@ -20,6 +20,10 @@ from sar_h5.split_methods import SplitMethod, method_from_attrs
 from sar_h5.split_scenes import PatchPlaces, patch_places
 
 
+class LeakageWarning(UserWarning):
+    """Something of validation or test that training may see, without being the same pixels."""
+
+
 @dataclass(frozen=True)
 class SplitOverlap:
     """What the splits of a file hold and share.

@@ -153,7 +153,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
     "commands.info": "info click",
-    "commands.split": "errors schema split_files split_methods click",
+    "commands.split": "errors leakage schema split_files split_methods click",
     "commands.verify": "verification click",
 }
 

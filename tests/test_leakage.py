@@ -101,7 +101,7 @@ def test_splits_that_do_not_fit_are_refused_with_what_to_do(path: Path, stored: 
         split_overlap(path)
 
 
-@pytest.mark.filterwarnings("ignore::sar_h5.errors.LeakageWarning")
+@pytest.mark.filterwarnings("ignore::sar_h5.leakage.LeakageWarning")
 def test_a_split_is_seen_by_a_process_that_has_the_file_open(path: Path) -> None:
     with h5py.File(path) as held:
         assert "splits" not in held

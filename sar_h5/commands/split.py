@@ -7,7 +7,8 @@ import warnings
 
 import click
 
-from sar_h5.errors import LeakageWarning, SettingError
+from sar_h5.errors import SettingError
+from sar_h5.leakage import LeakageWarning
 from sar_h5.schema import DEFAULT_SPLIT
 from sar_h5.split_files import split_file
 from sar_h5.split_methods import DEFAULT_FRACTIONS, METHODS, BlockSplit, PatchSplit, SplitMethod
