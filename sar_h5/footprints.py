@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+MOST_SCENES = 2000
+"""Scenes that are compared with each other; more would take more than a moment."""
+
 _TOUCHING = 0.01
 """Which part of a scene's width two scenes may share and still count as neighbours: slices of one pass touch."""
 
@@ -27,17 +30,21 @@ class Footprints:
     crs: tuple[str, ...]
     corners: Floats
 
-    def pairs(self) -> npt.NDArray[np.int64]:
-        """Return the pairs of scenes that cover the same ground, int64 (n, 2)."""
+    def pairs(self) -> npt.NDArray[np.int64] | None:
+        """Return the pairs of scenes that cover the same ground, int64 (n, 2); None where there are too many scenes."""
+        if len(self.crs) > MOST_SCENES:
+            return None
         names = {name: number for number, name in enumerate(dict.fromkeys(self.crs))}
         systems = np.array([names[name] for name in self.crs], dtype=np.int64)
         known = np.flatnonzero(
             np.isfinite(self.corners).all(axis=(1, 2)) & np.array([name != "" for name in self.crs], dtype=np.bool_)
         )
+        lows, highs = self.corners.min(axis=1), self.corners.max(axis=1)
         found = []
         for place, one in enumerate(known.tolist()):
             others = known[place + 1 :]
-            others = others[systems[others] == systems[one]]
+            near = (lows[others] < highs[one]).all(axis=1) & (lows[one] < highs[others]).all(axis=1)
+            others = others[near & (systems[others] == systems[one])]
             meeting = others[_meet(self.corners[one], self.corners[others])]
             found.append(np.stack([np.full_like(meeting, one), meeting], axis=1))
         return np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)

@@ -36,7 +36,8 @@ class SplitOverlap:
         shared_pixels: how many pixels lie in patches of two splits, by "train/val", "train/test" and "val/test".
         unknown: how many patches may share pixels with another split beyond that: their scene has patches in several
             splits, and their places are not known.
-        scene_pairs: how many pairs of scenes with patches of different splits cover the same ground.
+        scene_pairs: how many pairs of scenes with patches of different splits cover the same ground; -1 where there are
+            too many scenes to compare.
     """
 
     path: str
@@ -69,7 +70,9 @@ class SplitOverlap:
         parts = [f"{count_noun(self.pixels, 'pixel')} in two splits"]
         if self.unknown:
             parts.append(f"{count_noun(self.unknown, 'patch', 'patches')} of scenes in several splits, places unknown")
-        if self.scene_pairs:
+        if self.scene_pairs < 0:
+            parts.append("the ground of so many scenes was not compared")
+        elif self.scene_pairs:
             parts.append(f"{count_noun(self.scene_pairs, 'pair')} of scenes of different splits on the same ground")
         return ", ".join(parts)
 
@@ -189,11 +192,13 @@ def held_splits(places: PatchPlaces, codes: npt.NDArray[np.uint8]) -> npt.NDArra
 
 
 def _count_pairs(source: SplitSource, codes: npt.NDArray[np.uint8], held: npt.NDArray[np.bool_]) -> int:
-    """Count the pairs of scenes of different splits on the same ground.
+    """Count the pairs of scenes of different splits on the same ground, -1 where there are too many scenes.
 
     Scenes whose pixels lie in one lattice are compared pixel by pixel: blocks keep their splits apart there.
     """
     pairs = source.footprints.pairs()
+    if pairs is None:
+        return schema.UNKNOWN
     one, other = held[pairs[:, 0]], held[pairs[:, 1]]
     differing = one.any(axis=1) & other.any(axis=1) & ((one | other).sum(axis=1) > 1)
     pairs = pairs[differing]

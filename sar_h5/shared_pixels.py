@@ -43,16 +43,26 @@ def count_shared_pixels(
         The number of pixels for each of :data:`PAIRS`.
     """
     shared = dict.fromkeys(PAIRS, 0)
-    order = np.argsort(scene, kind="stable")
-    edges = np.flatnonzero(np.diff(scene[order], prepend=-1, append=-1)) if len(order) else np.array([0])
-    for start, stop in pairwise(edges.tolist()):
-        numbers = order[start:stop]
-        numbers = numbers[codes[numbers] > 0]
+    used = np.flatnonzero(codes)
+    order = used[np.argsort(scene[used], kind="stable")]
+    for numbers in _mixed_planes(codes, scene, order):
         top, left = row[numbers], col[numbers]
         sides = np.stack([top, top + patch_size, left, left + patch_size])
         for pair, count in _count_plane(codes[numbers], sides).items():
             shared[pair] += count
     return shared
+
+
+def _mixed_planes(codes: npt.NDArray[np.uint8], scene: Numbers, order: Numbers) -> list[Numbers]:
+    """Return the patches of each plane that holds more than one split: most hold one where scenes are whole."""
+    starts = np.flatnonzero(np.diff(scene[order], prepend=-1))
+    if len(starts) == 0:
+        return []
+    mixed = np.minimum.reduceat(codes[order], starts) < np.maximum.reduceat(codes[order], starts)
+    planes = np.append(starts, len(order)).tolist()
+    return [
+        order[start:stop] for (start, stop), is_mixed in zip(pairwise(planes), mixed.tolist(), strict=True) if is_mixed
+    ]
 
 
 def any_overlap(places: PatchPlaces) -> bool:
@@ -63,6 +73,8 @@ def any_overlap(places: PatchPlaces) -> bool:
     size = places.patch_size
     for _, members in places.runs():
         numbers = members[places.known[members]]
+        if len(numbers) < 2:
+            continue
         row, col = places.row[numbers], places.col[numbers]
         cells = _cell_numbers(row // size, col // size)
         order = np.argsort(cells)

@@ -143,7 +143,7 @@ def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: Spl
         notes.append(
             f"{source.path}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
         )
-    elif overlap.scene_pairs:
+    elif overlap.scene_pairs > 0:
         notes.append(
             f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
             "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "

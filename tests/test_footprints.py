@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
+from sar_h5 import footprints
 from sar_h5.footprints import Footprints, scene_footprints
 
 WKT = "EPSG:32633"
@@ -17,7 +20,9 @@ def quad(x: float, y: float, width: float = 10, height: float = 10, turn: float 
 
 
 def pairs(*quads: np.ndarray, crs: tuple[str, ...] | None = None) -> list[list[int]]:
-    return Footprints(crs or (WKT,) * len(quads), np.array(quads)).pairs().tolist()
+    found = Footprints(crs or (WKT,) * len(quads), np.array(quads)).pairs()
+    assert found is not None
+    return found.tolist()
 
 
 def test_scenes_meet_where_they_share_ground() -> None:
@@ -43,7 +48,21 @@ def test_other_systems_and_unknown_places_do_not_meet() -> None:
     assert pairs(quad(0, 0), quad(0, 0), crs=(WKT, "EPSG:4326")) == []
     assert pairs(quad(0, 0), quad(0, 0), crs=("", "")) == []
     assert pairs(quad(0, 0), np.full((4, 2), np.nan)) == []
-    assert Footprints((), np.zeros((0, 4, 2))).pairs().shape == (0, 2)
+    found = Footprints((), np.zeros((0, 4, 2))).pairs()
+    assert found is not None
+    assert found.shape == (0, 2)
+
+
+def test_as_many_scenes_as_are_compared_take_a_moment_and_more_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = footprints.MOST_SCENES
+    tiles = np.array([quad(10 * (number % 40), 10 * (number // 40)) for number in range(count)])
+    started = time.perf_counter()
+    found = Footprints((WKT,) * count, tiles).pairs()
+    assert time.perf_counter() - started < 5
+    assert found is not None
+    assert len(found) == 0
+    monkeypatch.setattr(footprints, "MOST_SCENES", 1)
+    assert Footprints((WKT,) * 2, tiles[:2]).pairs() is None
 
 
 def columns(**given: list[object]) -> dict[str, np.ndarray]:

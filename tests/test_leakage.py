@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import SceneSplit, split_file, split_overlap
+from sar_h5 import SceneSplit, footprints, split_file, split_overlap
 from sar_h5.contents import read_split
 from sar_h5.errors import FormatError, SourceError
 from sar_h5.footprints import Footprints
@@ -132,6 +132,14 @@ def test_pairs_of_scenes_on_one_ground_count_where_their_splits_differ() -> None
     assert count(1, 1, 2, 2) == 4
     assert count(1, 2, 0, 0) == 1
     assert count(1, 2, 3, 0) == 3
+
+
+def test_scenes_too_many_to_compare_are_said_not_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprints, "MOST_SCENES", 1)
+    places = make_places([make_scene(name) for name in "ab"])
+    overlap = measure_overlap(source(places), "x", None, (places.scene + 1).astype(np.uint8))
+    assert overlap.scene_pairs == -1
+    assert "not compared" in overlap.describe_overlap()
 
 
 def test_coregistered_scenes_are_compared_pixel_by_pixel() -> None:
