@@ -9,6 +9,9 @@ Data flow through the modules in this order:
 - ``compression``, ``digest``, ``packing``: patches become chunks, in threads (``workers``), in memory used again
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
+- ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
+  ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
+  ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
 - ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
 - ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
   select by and to export.
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.index_export import export_index as export_index
+    from sar_h5.leakage import split_overlap as split_overlap
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
     from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
     from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
@@ -66,6 +70,11 @@ if TYPE_CHECKING:
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
+    from sar_h5.split_files import split_file as split_file
+    from sar_h5.split_methods import BlockSplit as BlockSplit
+    from sar_h5.split_methods import DateSplit as DateSplit
+    from sar_h5.split_methods import PatchSplit as PatchSplit
+    from sar_h5.split_methods import SceneSplit as SceneSplit
     from sar_h5.verification import verify as verify
 
 __version__ = VERSION
@@ -73,14 +82,18 @@ __version__ = VERSION
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
     "BlockShuffleSampler": "sar_h5.samplers",
+    "BlockSplit": "sar_h5.split_methods",
+    "DateSplit": "sar_h5.split_methods",
     "DistributedPatchSampler": "sar_h5.samplers",
     "LazyPatchDataset": "sar_h5.shard_dataset",
     "PatchDecoder": "sar_h5.decoder",
+    "PatchSplit": "sar_h5.split_methods",
     "SARDataModule": "sar_h5.datamodule",
     "SARH5Dataset": "sar_h5.dataset",
     "SARImageDataset": "sar_h5.image_dataset",
     "SARPatchDataset": "sar_h5.memory_dataset",
     "SarH5Error": "sar_h5.errors",
+    "SceneSplit": "sar_h5.split_methods",
     "SceneWeightedSampler": "sar_h5.samplers",
     "SubsetSampler": "sar_h5.samplers",
     "analyze_sar_statistics": "sar_h5.image_statistics",
@@ -97,6 +110,8 @@ _HOMES = {
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "split_file": "sar_h5.split_files",
+    "split_overlap": "sar_h5.leakage",
     "to_db": "sar_h5.radiometry",
     "verify": "sar_h5.verification",
 }
@@ -106,14 +121,18 @@ torch."""
 __all__ = [
     "BackgroundLoader",
     "BlockShuffleSampler",
+    "BlockSplit",
+    "DateSplit",
     "DistributedPatchSampler",
     "LazyPatchDataset",
     "PatchDecoder",
+    "PatchSplit",
     "SARDataModule",
     "SARH5Dataset",
     "SARImageDataset",
     "SARPatchDataset",
     "SarH5Error",
+    "SceneSplit",
     "SceneWeightedSampler",
     "SubsetSampler",
     "__version__",
@@ -131,6 +150,8 @@ __all__ = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "split_file",
+    "split_overlap",
     "to_db",
     "verify",
 ]

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",
 }
 """Each command with its line of help; the modules are imported when called, so that help itself is instant."""
@@ -51,6 +52,7 @@ def group() -> None:
     A first look, on simulated products:   sar-h5 demo
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
+    Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
     How fast is it here?                   sar-h5 bench DIR/vv.h5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.errors import FormatError, SourceError
+from sar_h5.errors import FormatError, SarH5Error, SourceError
 from sar_h5.schema import FileSettings
+from sar_h5.superblock import read_superblock
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -45,6 +48,47 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
     if _BEING_WRITTEN in str(reason):
         return _open_while_written(path)
     raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
+
+
+@contextlib.contextmanager
+def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading as it is now, even where this process has had it open since before it was changed.
+
+    HDF5 shares what it knows of a file between all handles of a process, so that none sees what another process, or
+    :mod:`sar_h5.file_update`, has added. A Python file is another file to it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it is not an HDF5 file, or an incomplete one.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            raw = stack.enter_context(Path(path).open("rb"))
+            # HDF5 itself does not look at the mark of a writer in Python files.
+            file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
+        except OSError:
+            file = open_file(path)  # which says what is wrong
+        yield stack.enter_context(file)
+
+
+@contextlib.contextmanager
+def name_damage(path: str | Path) -> Iterator[None]:
+    """Turn whatever HDF5 raises while it reads a file into one error; damaged metadata make it fail anywhere.
+
+    Raises:
+        FormatError: where something else than an error of this package is raised.
+    """
+    try:
+        yield
+    except SarH5Error:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise FormatError(
+            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
+        ) from error
 
 
 def _open_while_written(path: str | Path) -> h5py.File:
@@ -149,14 +193,19 @@ def _only_candidate(file: h5py.File) -> str:
 
 def read_columns(path: str | Path, group: str) -> Columns:
     """Read all columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str."""
+    with open_as_it_is(path) as file:
+        return columns_of(file, path, group)
+
+
+def columns_of(file: h5py.File, path: str | Path, group: str) -> Columns:
+    """Read all columns of a group of an open file, as :func:`read_columns` does; its path is for the message."""
     columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
-    with open_file(path) as file:
-        if group not in file:
-            raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
-        return {
-            column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
-            for column in columns
-        }
+    if group not in file:
+        raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
+    return {
+        column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
+        for column in columns
+    }
 
 
 def holds_codes(path: str | Path) -> bool:
@@ -194,12 +243,45 @@ def read_split(path: str | Path, split: str, name: str) -> npt.NDArray[np.int64]
     """
     if split not in schema.SPLIT_CODES:
         raise FormatError(f"{path}: expected split train, val or test; found {split!r}")
-    with open_file(path) as file:
-        known = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
-        if name not in known:
-            held = ", ".join(known) or "none"
-            raise FormatError(f"{path}: expected splits called {name!r} for split={split!r}; the file holds {held}")
-        members = np.flatnonzero(file[schema.SPLITS][name][:] == schema.SPLIT_CODES[split])
+    with open_as_it_is(path) as file:
+        members = np.flatnonzero(split_codes(file, path, name, f" for {split=}") == schema.SPLIT_CODES[split])
     if len(members) == 0:
-        raise FormatError(f"{path}: split {split} of {name!r} is empty")
+        raise FormatError(
+            f"{path}: split {split} of {name!r} is empty; `sar-h5 split {path} --name {name} --overwrite` makes "
+            "others, with other fractions"
+        )
     return members.astype(np.int64)
+
+
+def split_codes(file: h5py.File, path: str | Path, name: str, asked: str = "") -> npt.NDArray[np.uint8]:
+    """Read the split of each patch of an open file.
+
+    Args:
+        file: the file.
+        path: its path, for the message.
+        name: which of the file's ways of splitting.
+        asked: what asked for it, for the message.
+
+    Returns:
+        uint8 (N,).
+
+    Raises:
+        FormatError: where the file has no splits of that name, or they are not laid out as the format says.
+    """
+    group = file.get(schema.SPLITS)
+    known = sorted(group) if isinstance(group, h5py.Group) else []
+    advice = f"`sar-h5 split {path} --name {name}"
+    if name not in known:
+        held = ", ".join(known) or "none"
+        raise FormatError(
+            f"{path}: expected splits called {name!r}{asked}; the file holds {held}; {advice}` makes them"
+        )
+    dataset = group[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1 or dataset.dtype != np.uint8:
+        found = f"{dataset.dtype} of shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "a group"
+        raise FormatError(
+            f"{path}: expected /{schema.SPLITS}/{name} as uint8 (N,), found {found}; {advice} --overwrite` makes "
+            "it anew"
+        )
+    codes: npt.NDArray[np.uint8] = dataset[:]
+    return codes

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from sar_h5.bounds_scenes import find_bounds_scenes
 from sar_h5.errors import BadSource, BadSourceError, OutputError
 from sar_h5.file_maker import FileMaker
 from sar_h5.job import Job, check_disk
@@ -40,6 +41,7 @@ def convert(
     vmin: float | None = None,
     vmax: float | None = None,
     bounds: str | Path | None = None,
+    bounds_from: str | Path | Sequence[str | Path] = (),
     polarization: str | Sequence[str] = (),
     units: str = "auto",
     encoding: str = "auto",
@@ -73,6 +75,9 @@ def convert(
         vmax: bound in dB that becomes 1.
         bounds: file with the bounds: ``.npy`` or pickle of a dict with ``vmin`` and ``vmax``, an array of the two,
             or JSON.
+        bounds_from: scenes whose valid pixels give the bounds, so that those of validation and test have no say: names
+            of scenes, text files with a name in each line, or HDF5 files of this package with splits (their scenes of
+            training). All scenes where it is not given.
         polarization: convert only these ("vv", "vh", "hh", "hv"); a single one is also given to files that tell none.
         units: of float rasters: "linear", "db", or "auto" to tell them apart where there is no doubt.
         encoding: "palette", "dn", "float32", or "auto" for palette where it fits, else float32.
@@ -106,6 +111,7 @@ def convert(
         vmin=vmin,
         vmax=vmax,
         bounds_file=None if bounds is None else Path(bounds),
+        bounds_from=_texts(bounds_from),
         polarizations=(polarization,) if isinstance(polarization, str) else tuple(polarization),
         units=units,
         encoding=encoding,
@@ -128,7 +134,7 @@ def run_conversion(
     """Convert sources as the settings say; see :func:`convert` for results and errors."""
     with_bounds = settings.given_bounds is None and settings.bounds_file is None
     inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
-    jobs = _make_jobs(inventory, settings)
+    jobs = _make_jobs(inventory, settings, _bounds_scenes(inventory, settings))
     with ExitStack() as stack:
         directory = stack.enter_context(_output_directory(out))
         paths = [directory / f"{job.polarization}.h5" for job in jobs]
@@ -166,12 +172,24 @@ def _concerning(broken: Sequence[BadSource], polarization: str) -> list[BadSourc
     return [source for source in broken if find_polarization(Path(source.path).stem) in (None, polarization)]
 
 
-def _make_jobs(inventory: Inventory, settings: ConvertSettings) -> list[Job[Any]]:
+def _texts(given: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return (str(given),) if isinstance(given, (str, Path)) else tuple(str(item) for item in given)
+
+
+def _bounds_scenes(inventory: Inventory, settings: ConvertSettings) -> frozenset[str] | None:
+    """Return the names of the scenes that are to give the bounds; None for all."""
+    if not settings.bounds_from or not inventory.rasters:
+        return None
+    names = [scene.info.name for scenes in inventory.rasters.values() for scene in scenes]
+    return find_bounds_scenes(settings.bounds_from, names)
+
+
+def _make_jobs(inventory: Inventory, settings: ConvertSettings, bounds_from: frozenset[str] | None) -> list[Job[Any]]:
     jobs: list[Job[Any]] = []
     cache = PixelCache(settings.cache_nbytes)
     for polarization in inventory.polarizations:
         if inventory.rasters.get(polarization):
-            jobs.append(RasterJob(polarization, inventory.rasters[polarization], settings, cache))
+            jobs.append(RasterJob(polarization, inventory.rasters[polarization], settings, cache, bounds_from))
         elif inventory.shards.get(polarization):
             bounds = inventory.bounds.get(polarization)
             jobs.append(ShardJob(polarization, inventory.shards[polarization], bounds, inventory.stride, settings))

@@ -219,4 +219,5 @@ class FileMaker:
             bounds_origin=self._plan.bounds.origin,
             valid_measure=self._settings.valid_measure,
             skipped_sources=tuple(str(source) for source in skipped),
+            bounds_scenes=tuple(self.job.bounds_scenes),
         )

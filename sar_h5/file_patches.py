@@ -200,7 +200,8 @@ class FilePatches:
             ValueError,
         ) as error:  # as h5py says that they are damaged
             raise FormatError(
-                f"{self.path}: expected sound columns in /{group}, found damage: {error}; run `sar-h5 verify {self.path}`"
+                f"{self.path}: expected sound columns in /{group}, found damage: {error}; run "
+                f"`sar-h5 verify {self.path}`"
             ) from error
 
     def _checked(self, group: str, columns: Columns) -> Columns:

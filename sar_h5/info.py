@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.contents import find_patches, open_file, read_columns
-from sar_h5.errors import FormatError, SarH5Error
+from sar_h5.bounds_scenes import scenes_outside_train
+from sar_h5.contents import find_patches, name_damage, open_as_it_is, read_columns, split_codes
+from sar_h5.errors import FormatError
+from sar_h5.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
 from sar_h5.schema import FileSettings
 
 _MOST_SCENES = 12
@@ -31,7 +34,8 @@ class FileInfo:
         attributes: further attributes of the root, as text.
         filter: name and options of the compression filter.
         scenes: one dict per scene: name, start_time, size in pixels, patches, dropped.
-        splits: names of the splits in the file.
+        splits: what the splits in the file hold and share.
+        bounds_outside_train: the scenes that gave the bounds and are not wholly in train, by the name of the splits.
         valid_pixels: how many valid pixels the histogram counts, 0 where there is none.
     """
 
@@ -44,7 +48,8 @@ class FileInfo:
     attributes: dict[str, str]
     filter: str
     scenes: tuple[dict[str, Any], ...]
-    splits: tuple[str, ...]
+    splits: tuple[SplitOverlap, ...]
+    bounds_outside_train: Mapping[str, Sequence[str]]
     valid_pixels: int
 
     @property
@@ -65,7 +70,8 @@ class FileInfo:
             **self.attributes,
             "filter": self.filter,
             "scenes": list(self.scenes),
-            "splits": list(self.splits),
+            "splits": [split.to_dict() for split in self.splits],
+            "bounds_outside_train": {name: list(scenes) for name, scenes in self.bounds_outside_train.items()},
             "valid_pixels": self.valid_pixels,
         }
 
@@ -88,7 +94,15 @@ class FileInfo:
         ]
         lines += [f"  history    {line}" for line in attributes["history"].splitlines()]
         lines += [f"  skipped    {line}" for line in attributes["skipped_sources"].splitlines()]
-        lines.append(f"  splits     {', '.join(self.splits) or 'none'}")
+        lines.append(f"  splits     {', '.join(split.name for split in self.splits) or 'none'}")
+        for split in self.splits:
+            counts = ", ".join(f"{count:,} {name}" for name, count in split.patches.items())
+            lines.append(f"    {split.name}: {counts}; {split.method or 'made by others'}")
+            lines.append(f"      overlap {split.describe_overlap()}")
+            if outside := self.bounds_outside_train.get(split.name):
+                lines.append(
+                    f"      bounds  warning: computed on {count_noun(len(outside), 'scene')} not wholly in train"
+                )
         lines.append(f"  scenes     {len(self.scenes):,}")
         lines += [_scene_line(scene) for scene in self.scenes[:_MOST_SCENES]]
         if len(self.scenes) > _MOST_SCENES:
@@ -106,26 +120,19 @@ def read_info(path: str | Path) -> FileInfo:
         SourceError: where it is not there.
         FormatError: where it is not a file of this package, or damaged.
     """
-    try:
+    with name_damage(path):
         return _read_info(path)
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        # Damaged metadata make HDF5 fail anywhere, with any of these.
-        raise FormatError(
-            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
 
 
 def _read_info(path: str | Path) -> FileInfo:
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         source = find_patches(file, None)
         if source.settings is None:
             raise FormatError(f"{path}: expected a file made by sar-h5 convert (attribute format={schema.FORMAT!r})")
         attributes = {name: _text(file.attrs.get(name, "")) for name in schema.ROOT_ATTRIBUTES}
         levels = len(file[schema.LUT]) if schema.LUT in file else 0
         pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
-        splits = tuple(sorted(file[schema.SPLITS])) if schema.SPLITS in file else ()
+        splits, outside = _splits(file, path)
         filter_text = _filter_text(file[source.name])
     return FileInfo(
         path=str(path),
@@ -138,8 +145,19 @@ def _read_info(path: str | Path) -> FileInfo:
         filter=filter_text,
         scenes=_scenes(path),
         splits=splits,
+        bounds_outside_train=outside,
         valid_pixels=pixels,
     )
+
+
+def _splits(file: h5py.File, path: str | Path) -> tuple[tuple[SplitOverlap, ...], dict[str, list[str]]]:
+    names = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
+    if not names:
+        return (), {}
+    source = read_split_source(file, path)
+    splits = tuple(measure_stored(file, source, name) for name in names)
+    outside = {name: scenes_outside_train(file, source.places, split_codes(file, path, name)) for name in names}
+    return splits, {name: scenes for name, scenes in outside.items() if scenes}
 
 
 def _scenes(path: str | Path) -> tuple[dict[str, Any], ...]:

@@ -88,7 +88,14 @@ class Job(Protocol[SceneT]):
 
     @property
     def histogram(self) -> Counts | None:
-        """Counts of valid digital numbers once all scenes are cut, or None where they are not known."""
+        """Counts of valid digital numbers once all scenes are cut, or None where they are not known.
+
+        Of the scenes that gave the bounds, or, where bounds were given, of all scenes.
+        """
+
+    @property
+    def bounds_scenes(self) -> Sequence[str]:
+        """Names of the scenes whose pixels gave the bounds; none where bounds were given."""
 
     def survey(self, progress: Progress) -> None:
         """Look at all pixels where bounds or units depend on them; set broken scenes aside."""

@@ -15,6 +15,50 @@ PARTIAL_SUFFIX = ".partial"
 LOCK_SUFFIX = ".lock"
 
 
+class OutputLock:
+    """The right to write one file, which ends with the process. A context manager.
+
+    Args:
+        path: the file; its directory must exist.
+        advice: what to do where the lock cannot be had.
+
+    Raises:
+        OutputError: on entering, where another run has it, or the file's directory cannot be written to.
+    """
+
+    def __init__(self, path: Path, advice: str) -> None:
+        self._path, self._advice = path, advice
+        self._lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=0)
+
+    def __enter__(self) -> OutputLock:
+        try:
+            # FileLock takes some directories that cannot be written to for a lock that is held (/proc), so ask first.
+            Path(self._lock.lock_file).touch()
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{self._path}: another run is writing this file; wait for it, or {self._advice}"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{self._path.parent}: expected a directory to write to, cannot write here: {error.strerror or error}; "
+                f"{self._advice}"
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the right back."""
+        # Windows cannot remove a locked file; the next line then leaves an empty one.
+        with contextlib.suppress(OSError):
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+
+
 class PendingFile:
     """The right to make one file, and the place to make it at.
 
@@ -36,18 +80,18 @@ class PendingFile:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
         self._overwrite, self._option = overwrite, option
-        self._lock = FileLock(path.with_name(path.name + LOCK_SUFFIX), timeout=0)
+        self._lock = OutputLock(path, f"choose another {option}")
 
     def __enter__(self) -> PendingFile:
-        self._acquire()
+        self._lock.__enter__()
         try:
             self._check_absent()
             self.partial.unlink(missing_ok=True)
         except OutputError:
-            self._release()
+            self._lock.release()
             raise
         except OSError as error:
-            self._release()
+            self._lock.release()
             raise OutputError(
                 f"{self.partial}: expected to remove what an earlier run left, cannot: {error.strerror or error}; "
                 f"remove it, or choose another {self._option}"
@@ -59,7 +103,7 @@ class PendingFile:
     ) -> None:
         with contextlib.suppress(OSError):  # the error that led here matters more than one from cleaning up
             self.partial.unlink(missing_ok=True)
-        self._release()
+        self._lock.release()
 
     def commit(self) -> None:
         """Make the complete file durable and give it its final name, atomically.
@@ -80,21 +124,6 @@ class PendingFile:
                 f"choose another {self._option}"
             ) from error
 
-    def _acquire(self) -> None:
-        try:
-            # FileLock takes some directories that cannot be written to for a lock that is held (/proc), so ask first.
-            Path(self._lock.lock_file).touch()
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.path}: another run is writing this file; wait for it, or choose another {self._option}"
-            ) from error
-        except OSError as error:
-            raise OutputError(
-                f"{self.path.parent}: expected a directory to write to, cannot write here: {error.strerror or error}; "
-                f"choose another {self._option}"
-            ) from error
-
     def _check_absent(self) -> None:
         if self.path.exists() and not self._overwrite:
             raise OutputExistsError(
@@ -102,13 +131,6 @@ class PendingFile:
             )
         if self.path.is_dir():
             raise OutputError(f"{self.path}: expected a file to replace, found a directory")
-
-    def _release(self) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # Windows cannot remove a locked file; the next line then leaves an empty one
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
 
 
 def _sync(path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sar_h5.bands import raster_nbytes, read_bands
 from sar_h5.cutting import Band, BatchToMake, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, palette_storage
-from sar_h5.errors import SettingError, SourceError
+from sar_h5.errors import BoundsError, SettingError, SourceError
 from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
 from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
 from sar_h5.pixel_cache import CachedScene, PixelCache
@@ -23,6 +23,7 @@ from sar_h5.schema import Encoding
 from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.sources.scene import RasterScene
 from sar_h5.survey import (
+    ALL_SCENES,
     check_counts,
     count_scene_db,
     count_scene_dn,
@@ -51,11 +52,17 @@ class RasterJob:
         polarization: theirs.
         scenes: the rasters, in the order of the file.
         settings: the user's.
+        bounds_from: names of the scenes whose pixels give the bounds; None for all.
         cache: memory for pixels that are needed twice.
     """
 
     def __init__(
-        self, polarization: str, scenes: Sequence[RasterScene], settings: ConvertSettings, cache: PixelCache
+        self,
+        polarization: str,
+        scenes: Sequence[RasterScene],
+        settings: ConvertSettings,
+        cache: PixelCache,
+        bounds_from: frozenset[str] | None = None,
     ) -> None:
         sorted_scenes = sort_by_use(scenes, settings.grid)
         self.polarization = polarization
@@ -67,6 +74,8 @@ class RasterJob:
         self._pixel_units = Units.DN
         self.quantity, self.units = QUANTITIES[self._pixel_units]
         self._bounds: Bounds | None = None
+        self._bounds_from = bounds_from
+        self._bounds_scenes: list[str] = []
         self._counts: Counts | None = None
         self._surveyed = False
         self._counted_on_the_way: Counts = np.zeros(1 << 16, dtype=np.uint64)
@@ -82,6 +91,11 @@ class RasterJob:
         if self._pixel_units != Units.DN:
             return None
         return self._counted_on_the_way if self._counts is None else self._counts
+
+    @property
+    def bounds_scenes(self) -> Sequence[str]:
+        """Names of the scenes whose pixels gave the bounds; none where bounds were given."""
+        return self._bounds_scenes
 
     def survey(self, progress: Progress) -> None:
         """Find out the units and, unless they are given, the bounds; scenes that cannot be used are set aside.
@@ -182,21 +196,34 @@ class RasterJob:
         self._keep_pixels()
         progress.start(f"{self.polarization} bounds", raster_nbytes(self.scenes))
         if self._pixel_units == Units.DN:
-            survey = survey_scenes(self.scenes, lambda scene: count_scene_dn(scene, progress), progress)
+            survey = survey_scenes(
+                self.scenes, lambda scene: count_scene_dn(scene, progress), progress, self._bounds_from
+            )
         else:
             survey = survey_scenes(
-                self.scenes, lambda scene: count_scene_db(scene, self._pixel_units, progress, threads), progress
+                self.scenes,
+                lambda scene: count_scene_db(scene, self._pixel_units, progress, threads),
+                progress,
+                self._bounds_from,
             )
         self.scenes = survey.scenes
         self.broken += survey.broken
         if not self.scenes or (self.broken and self._settings.on_bad_source == "fail"):
             return  # the run is about to stop
+        self._bounds_scenes = [scene.info.name for scene in survey.counted]
+        if not self._bounds_scenes:
+            raise BoundsError(
+                f"--bounds-from: expected at least one {self.polarization} scene that can be read to compute bounds "
+                "from, found none; list scenes of this polarization, or convert the others with --polarization"
+            )
+        counted = ALL_SCENES if self._bounds_from is None else f"{len(survey.counted):,} scenes (bounds_scenes)"
+        percentiles = self._settings.percentiles
         if self._pixel_units == Units.DN:
             self._counts = survey.counts
-            self._bounds = dn_bounds(survey.counts, self._settings.percentiles)
+            self._bounds = dn_bounds(survey.counts, percentiles, counted)
         else:
-            progress.start(f"{self.polarization} exact bounds", raster_nbytes(self.scenes))
-            self._bounds = float_bounds(survey, self._pixel_units, self._settings.percentiles, progress, threads)
+            progress.start(f"{self.polarization} exact bounds", raster_nbytes(survey.counted))
+            self._bounds = float_bounds(survey, self._pixel_units, percentiles, progress, threads, counted)
 
     def _keep_pixels(self) -> None:
         for scene in self.scenes:

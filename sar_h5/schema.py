@@ -9,7 +9,7 @@ numbers of the training scenes. All columns are plain one- or two-dimensional da
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,9 @@ LAYOUTS: tuple[Layout, ...] = ("patches",)
 SPLIT_CODES: Mapping[str, int] = {"train": 1, "val": 2, "validation": 2, "test": 3}
 """What the numbers in ``/splits/<name>`` mean; 0 is unused."""
 
+SPLIT_NAMES = ("unused", "train", "val", "test")
+"""The name of each of these numbers."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -77,9 +80,14 @@ class Column:
         """
         if self.dtype != "utf-8":
             return np.array(values, dtype=self.dtype)
-        encoded = [str(value).encode(errors="backslashreplace") for value in np.asarray(values, dtype=object)]
-        length = max(map(len, encoded), default=1) or 1
-        return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
+        return text_array(np.asarray(values, dtype=object))
+
+
+def text_array(values: Iterable[object]) -> npt.NDArray[Any]:
+    """Return texts as UTF-8 of one length; what UTF-8 cannot hold is escaped."""
+    encoded = [str(value).encode(errors="backslashreplace") for value in values]
+    length = max(map(len, encoded), default=1) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))
 
 
 INDEX_COLUMNS = (
@@ -122,7 +130,19 @@ SCENE_COLUMNS = (
 GCP_TABLE = Column("gcps", "<f8", "ground control points of all scenes: row, col, x, y, z", "", 5)
 
 LUT_COLUMN = Column(LUT, "<f4", "value in [0, 1] of each code: value = lut[code]")
-HISTOGRAM_COLUMN = Column(HISTOGRAM, "<u8", "how often each digital number occurs among the valid pixels of all scenes")
+HISTOGRAM_COLUMN = Column(
+    HISTOGRAM,
+    "<u8",
+    "how often each digital number occurs among the valid pixels of the scenes that gave the bounds, or of all scenes "
+    "where none did",
+)
+
+
+def split_column(name: str) -> Column:
+    """Describe ``/splits/<name>``."""
+    meanings = ", ".join(f"{code} {split}" for code, split in enumerate(SPLIT_NAMES))
+    return Column(name, "|u1", f"split of each patch: {meanings}")
+
 
 PATCH_ATTRIBUTES = ("vmin", "vmax", "patch_size", "stride", "min_valid", "polarization", "encoding", "layout")
 """Attributes of the root and again of ``/patches``."""
@@ -143,7 +163,10 @@ ROOT_ATTRIBUTES = (
     "skipped_sources",
 )
 """Further attributes of the root. ``invalid_code`` stands on the root and on ``/patches`` of files made from
-rasters."""
+rasters, ``BOUNDS_SCENES`` on the root where bounds are percentiles."""
+
+BOUNDS_SCENES = "bounds_scenes"
+"""Attribute of the root: the names of the scenes whose valid pixels gave the bounds. Files of before it lack it."""
 
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",

@@ -42,6 +42,7 @@ class ConvertSettings:
         percentiles: lower and upper percentile of valid pixels, which give the bounds where none are given.
         vmin, vmax: bounds in dB, both or neither.
         bounds_file: file with the bounds, or None.
+        bounds_from: what lists the scenes whose pixels give the bounds; empty for all scenes.
         polarizations: convert only these; empty for all.
         units: of float rasters: "linear", "db", or "auto" to guess where there is no doubt.
         encoding: "auto", "palette", "dn" or "float32".
@@ -67,6 +68,7 @@ class ConvertSettings:
     vmin: float | None = None
     vmax: float | None = None
     bounds_file: Path | None = None
+    bounds_from: tuple[str, ...] = ()
     polarizations: tuple[str, ...] = ()
     units: str = AUTO
     encoding: str = AUTO
@@ -111,6 +113,11 @@ class ConvertSettings:
             raise SettingError("vmin and vmax belong together; only one of them was given")
         if self.vmin is not None and self.bounds_file is not None:
             raise SettingError("give vmin and vmax, or a bounds file, not both")
+        if self.bounds_from and (self.vmin is not None or self.bounds_file is not None):
+            raise SettingError(
+                "--bounds-from says which scenes give the bounds, but vmin and vmax, or a bounds file, give them "
+                "already; leave one of them out"
+            )
         if self.given_bounds is None and self.bounds_file is not None and not self.bounds_file.is_file():
             raise SettingError(f"{self.bounds_file}: the bounds file is not there")
 

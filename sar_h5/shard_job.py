@@ -105,6 +105,11 @@ class ShardJob:
                 f"--patch-size {settings.patch_size} does not fit the shards of {polarization}, whose patches have "
                 f"{self.patch_size} pixels a side; leave it out"
             )
+        if settings.bounds_from:
+            raise SettingError(
+                f"--bounds-from needs the products: the {polarization} shards were scaled to [0, 1] with bounds that "
+                "cannot be changed any more; leave it out"
+            )
         if settings.encoding == "dn":
             raise SettingError("--encoding dn needs the products: shards have lost their digital numbers")
 
@@ -117,6 +122,11 @@ class ShardJob:
     def histogram(self) -> Counts | None:
         """None: shards have lost their digital numbers."""
         return None
+
+    @property
+    def bounds_scenes(self) -> Sequence[str]:
+        """None: bounds come with shards."""
+        return ()
 
     def survey(self, progress: Progress) -> None:
         """Nothing to do: bounds are known, and shards are checked on the way, so that each is read once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,6 +23,8 @@ from sar_h5.workers import in_order
 CONVERTED_AHEAD_NBYTES = 8 << 20
 """How many bytes of float pixels are converted to dB ahead at most."""
 
+ALL_SCENES = "all scenes"
+
 SceneT = TypeVar("SceneT", bound=RasterScene)
 
 
@@ -33,11 +35,14 @@ class Survey(Generic[SceneT]):
     Attributes:
         scenes: those that can be used.
         broken: the others, and why.
-        counts: uint64 (65536,): valid digital numbers, or float dB by the upper half of their ordered bit patterns.
+        counted: those of the scenes that count for the bounds.
+        counts: uint64 (65536,), of these: valid digital numbers, or float dB by the upper half of their ordered bit
+            patterns.
     """
 
     scenes: list[SceneT] = field(default_factory=list)
     broken: list[BadSource] = field(default_factory=list)
+    counted: list[SceneT] = field(default_factory=list)
     counts: Counts = field(default_factory=lambda: np.zeros(1 << 16, dtype=np.uint64))
 
 
@@ -73,13 +78,19 @@ def sort_by_use(scenes: Sequence[SceneT], grid: PatchGrid) -> Survey[SceneT]:
     return survey
 
 
-def survey_scenes(scenes: Sequence[SceneT], count: Callable[[SceneT], Counts], progress: Progress) -> Survey[SceneT]:
+def survey_scenes(
+    scenes: Sequence[SceneT],
+    count: Callable[[SceneT], Counts],
+    progress: Progress,
+    wanted: Collection[str] | None = None,
+) -> Survey[SceneT]:
     """Count the pixels of all scenes; a scene that fails is set aside and counts for nothing.
 
     Args:
         scenes: the scenes of one polarization.
         count: counts one scene, or raises SourceError.
         progress: told of each scene.
+        wanted: names of the scenes that count; the others are only checked. None for all.
     """
     survey = Survey[SceneT]()
     for number, scene in enumerate(scenes, start=1):
@@ -90,7 +101,9 @@ def survey_scenes(scenes: Sequence[SceneT], count: Callable[[SceneT], Counts], p
             survey.broken.append(BadSource(scene.info.path, str(error)))
         else:
             survey.scenes.append(scene)
-            survey.counts += counts
+            if wanted is None or scene.info.name in wanted:
+                survey.counted.append(scene)
+                survey.counts += counts
     return survey
 
 
@@ -107,8 +120,13 @@ def count_scene_dn(scene: RasterScene, progress: Progress) -> Counts:
     return counts
 
 
-def dn_bounds(counts: Counts, percentiles: tuple[float, float]) -> Bounds:
+def dn_bounds(counts: Counts, percentiles: tuple[float, float], scenes: str = ALL_SCENES) -> Bounds:
     """Take the bounds from the histogram of digital numbers.
+
+    Args:
+        counts: the histogram.
+        percentiles: lower and upper one.
+        scenes: which scenes were counted, in words for the origin.
 
     Raises:
         BoundsError: where the percentiles coincide.
@@ -116,7 +134,7 @@ def dn_bounds(counts: Counts, percentiles: tuple[float, float]) -> Bounds:
     dn = np.arange(len(counts), dtype=np.float32)
     dn[0] = 1  # never counted; any value that keeps the table rising
     vmin, vmax = dn_percentiles(counts, to_db(dn), percentiles)
-    return Bounds(vmin, vmax, _percentile_origin(percentiles))
+    return Bounds(vmin, vmax, _percentile_origin(percentiles, scenes))
 
 
 def valid_db(scene: RasterScene, units: Units, progress: Progress, jobs: int = 1) -> Iterator[Floats]:
@@ -148,22 +166,35 @@ def count_scene_db(scene: RasterScene, units: Units, progress: Progress, jobs: i
 
 
 def float_bounds(
-    survey: Survey[SceneT], units: Units, percentiles: tuple[float, float], progress: Progress, jobs: int = 1
+    survey: Survey[SceneT],
+    units: Units,
+    percentiles: tuple[float, float],
+    progress: Progress,
+    jobs: int = 1,
+    scenes: str = ALL_SCENES,
 ) -> Bounds:
     """Take the bounds of float scenes exactly, by a second pass that counts the lower half of the bit patterns.
+
+    Args:
+        survey: the first pass.
+        units: of the pixels.
+        percentiles: lower and upper one.
+        progress: told of every scene.
+        jobs: number of threads.
+        scenes: which scenes were counted, in words for the origin.
 
     Raises:
         BoundsError: where the percentiles coincide.
     """
     exact = FloatPercentiles(survey.counts, percentiles)
-    for number, scene in enumerate(survey.scenes, start=1):
-        progress.scene(number, len(survey.scenes))
+    for number, scene in enumerate(survey.counted, start=1):
+        progress.scene(number, len(survey.counted))
         for values in valid_db(scene, units, progress, jobs):
             exact.count_fine(values)
     vmin, vmax = exact.values()
-    return Bounds(vmin, vmax, _percentile_origin(percentiles))
+    return Bounds(vmin, vmax, _percentile_origin(percentiles, scenes))
 
 
-def _percentile_origin(percentiles: tuple[float, float]) -> str:
+def _percentile_origin(percentiles: tuple[float, float], scenes: str) -> str:
     low, high = percentiles
-    return f"percentiles {low:g} and {high:g} of all valid pixels of all scenes"
+    return f"percentiles {low:g} and {high:g} of all valid pixels of {scenes}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.columns import write_column
 from sar_h5.compression import Codec
 from sar_h5.cutting import BatchToMake
 from sar_h5.digest import ContentDigest
 from sar_h5.encoding import Storage
 from sar_h5.errors import OutputError
 from sar_h5.packing import PackedBatch, Packer
-from sar_h5.schema import Column, FileSettings
+from sar_h5.schema import FileSettings
 from sar_h5.sources.scene import SceneInfo, SourceFile
 from sar_h5.version import VERSION
 from sar_h5.workers import Workers
@@ -42,6 +43,7 @@ class Provenance:
         bounds_origin: how the bounds came about.
         valid_measure: what ``valid_fraction`` counts: "range" or "pixels".
         skipped_sources: broken sources that were left out, with the reason.
+        bounds_scenes: names of the scenes whose pixels gave the bounds; none where bounds were given.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Provenance:
     bounds_origin: str
     valid_measure: str
     skipped_sources: tuple[str, ...] = ()
+    bounds_scenes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -193,9 +196,9 @@ class FileWriter:
         with self._errors():
             self._write_attributes(provenance, digest)
             if self._storage.lut is not None:
-                self._write_column(self._file, schema.LUT_COLUMN, self._storage.lut)
+                write_column(self._file, schema.LUT_COLUMN, self._storage.lut)
             if histogram is not None:
-                self._write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
+                write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
             self._write_index()
             self._write_scenes()
             self._file.flush()
@@ -235,6 +238,8 @@ class FileWriter:
                 "skipped_sources": np.array(provenance.skipped_sources, dtype=h5py.string_dtype("utf-8")),
             }
         )
+        if provenance.bounds_scenes:
+            self._file.attrs[schema.BOUNDS_SCENES] = schema.text_array(provenance.bounds_scenes)
         for holder in (self._file, self._patches):
             holder.attrs.update(self._settings.to_attrs())
 
@@ -242,7 +247,7 @@ class FileWriter:
         group = self._file.create_group(schema.INDEX)
         for column in schema.INDEX_COLUMNS:
             rows = b"".join(scene.columns[column.name] for scene in self._scenes)
-            self._write_column(group, column, np.frombuffer(rows, dtype=column.dtype))
+            write_column(group, column, np.frombuffer(rows, dtype=column.dtype))
 
     def _write_scenes(self) -> None:
         group = self._file.create_group(schema.SCENES)
@@ -253,22 +258,11 @@ class FileWriter:
             for scene, points, end in zip(self._scenes, gcps, ends, strict=True)
         ]
         for column in schema.SCENE_COLUMNS:
-            self._write_column(group, column, [row[column.name] for row in rows])
+            write_column(group, column, [row[column.name] for row in rows])
         points = np.array([point for scene in gcps for point in scene], dtype=np.float64).reshape(
             -1, schema.GCP_TABLE.width
         )
-        self._write_column(group, schema.GCP_TABLE, points)
-
-    @staticmethod
-    def _write_column(group: h5py.Group, column: Column, values: npt.ArrayLike | Sequence[object]) -> None:
-        data = column.to_array(values)
-        guarded = data.size > 0  # HDF5 cannot filter a table without rows
-        chunks = (min(len(data), 1 << 16), *data.shape[1:]) if guarded else None
-        filters = {"compression": "gzip", "shuffle": True, "fletcher32": True} if guarded else {}
-        dataset = group.create_dataset(column.name, data=data, chunks=chunks, **filters)
-        dataset.attrs["long_name"] = column.long_name
-        if column.units:
-            dataset.attrs["units"] = column.units
+        write_column(group, schema.GCP_TABLE, points)
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

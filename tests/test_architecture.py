@@ -88,15 +88,16 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "writer": (
-        "compression cutting digest encoding errors packing schema sources.scene version workers h5py hdf5plugin numpy"
+        "columns compression cutting digest encoding errors packing schema sources.scene version workers h5py "
+        "hdf5plugin numpy"
     ),
     "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
     "conversion": (
-        "errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
+        "bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
-    "contents": "errors schema h5py hdf5plugin numpy",
+    "contents": "errors schema superblock h5py hdf5plugin numpy",
     "compiled": "numba",
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
@@ -142,7 +143,6 @@ MAY_IMPORT: dict[str, str] = {
     "manifest": "errors numpy",
     "patch_table": "conditions contents errors georeference manifest schema where numpy",
     "index_export": "errors extras patch_table pending where numpy",
-    "info": "contents errors schema h5py numpy",
     "patch_store": "contents numpy",
     "patch_cache": "numpy",
     "cached_reads": "decode_threads errors lookup patch_cache reader numpy",
@@ -156,10 +156,29 @@ MAY_IMPORT: dict[str, str] = {
         "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
         "numpy torch"
     ),
+    "columns": "schema h5py numpy",
+    "superblock": "",
+    "overlay": "",
+    "file_update": "errors overlay pending schema superblock h5py",
+    "split_methods": "errors numpy",
+    "split_scenes": "errors schema numpy",
+    "split_groups": "errors schema",
+    "split_blocks": "errors schema split_groups split_scenes numpy",
+    "shared_pixels": "schema split_scenes numpy",
+    "splits": "errors shared_pixels split_blocks split_groups split_methods split_scenes numpy",
+    "footprints": "numpy",
+    "leakage": "contents errors footprints schema shared_pixels split_methods split_scenes h5py numpy",
+    "bounds_scenes": "contents errors leakage schema split_scenes h5py numpy",
+    "split_report": "leakage split_methods",
+    "split_files": (
+        "bounds_scenes columns contents errors file_update leakage schema split_methods split_report split_scenes splits "
+        "version h5py numpy"
+    ),
+    "info": "bounds_scenes contents errors leakage schema h5py numpy",
     "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
-        "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset patch_join "
-        "sample_choice schema selection numpy torch"
+        "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset "
+        "patch_join sample_choice schema selection numpy torch"
     ),
     "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
@@ -229,6 +248,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.export": "index_export click",
     "commands.info": "info click",
     "commands.preview": "preview schema click",
+    "commands.split": "errors leakage schema split_files split_methods click",
     "commands.verify": "verification click",
 }
 

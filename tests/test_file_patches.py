@@ -93,7 +93,9 @@ def test_a_column_that_hdf5_cannot_read_is_an_error_of_the_format(path: Path) ->
         file.create_dataset("index/col", data=values, chunks=(COUNT,), fletcher32=True)
         place = file["index/col"].id.get_chunk_info(0).byte_offset
     overwrite(path, place, b"\x07")
-    with pytest.raises(FormatError, match=r"vv\.h5: the columns of /index cannot be read: .*; run `sar-h5 verify"):
+    with pytest.raises(
+        FormatError, match=r"vv\.h5: expected sound columns in /index, found damage: .*; run `sar-h5 verify"
+    ):
         FilePatches(path).index()
 
 

@@ -82,9 +82,7 @@ def test_all_channels_turn_together(patches: np.ndarray) -> None:
 
 def test_policies_work_where_nothing_tells_of_places(patches: np.ndarray) -> None:
     store = MemoryStore(patches, bad=(4, 6))
-    with pytest.raises(
-        CorruptPatchError, match=r"memory: patch 4 cannot be read: gone \(sample 1\); look elsewhere$"
-    ):
+    with pytest.raises(CorruptPatchError, match=r"memory: patch 4 cannot be read: gone \(sample 1\); look elsewhere$"):
         PatchDataset(store, patches=np.array([1, 4]))[1]
     dataset = PatchDataset(store, on_bad_sample="skip", patches=np.array([6, 1, 4, 3]))
     found = torch.cat(list(DataLoader(dataset, batch_size=4)))

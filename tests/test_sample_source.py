@@ -75,19 +75,22 @@ def test_the_fingerprint_does_not_depend_on_how_numbers_are_stored() -> None:
     assert len({known, fingerprint(scenes[::-1]), fingerprint(3), fingerprint(4), fingerprint(scenes[:2])}) == 5
 
 
-def test_a_digest_of_the_content_counts_too() -> None:
-    class Digested(list[int]):
-        content_digest: str
+def test_what_a_source_says_of_itself_counts() -> None:
+    class Stated(list[int]):
+        fingerprint: str
 
-    one, other = Digested([1, 2]), Digested([1, 2])
-    one.content_digest, other.content_digest = "ab", "cd"
+    one, other = Stated([1, 2]), Stated([1, 2])
+    one.fingerprint, other.fingerprint = "ab", "cd"
     assert len({fingerprint(one), fingerprint(other), fingerprint([1, 2])}) == 3
 
 
-def test_a_file_of_others_is_known_by_its_length_only(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as opened:
-        opened["x"] = np.zeros((6, 4, 4), dtype=np.float32)
-    assert fingerprint(SARH5Dataset(tmp_path / "a.h5")) == fingerprint(6)
+def test_a_file_of_others_is_known_by_its_patches(tmp_path: Path) -> None:
+    for name, value in (("a", 0), ("b", 0), ("c", 1)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as opened:
+            opened["x"] = np.full((6, 4, 4), value, dtype=np.float32)
+    one, same, other = (fingerprint(SARH5Dataset(tmp_path / f"{name}.h5")) for name in "abc")
+    assert one == same
+    assert len({one, other, fingerprint(6)}) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sar_h5 import SARH5Dataset, dataset
+from sar_h5 import SARH5Dataset, file_patches
 from sar_h5.chunk_table import ChunkTable, FileIdentity
 from sar_h5.errors import FormatError
+from sar_h5.file_patches import FilePatches
 from sar_h5.shared_table import SharedTable
 from tests.patch_files import make_codes, make_lut, overwrite, read_plain, write_file
 
@@ -45,15 +46,15 @@ def test_a_shared_table_is_the_table() -> None:
 
 
 def test_only_a_process_that_is_being_started_gets_the_table(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    patches = SARH5Dataset(path)
+    patches = FilePatches(path)
     assert patches.__getstate__()["_shared_table"] is None
     plain = pickle.loads(pickle.dumps(patches))
     assert plain._reader.table is None
-    monkeypatch.setattr(dataset, "get_spawning_popen", lambda: object())
+    monkeypatch.setattr(file_patches, "get_spawning_popen", lambda: object())
     state = patches.__getstate__()
     assert isinstance(state["_shared_table"], SharedTable)
     assert patches.__getstate__()["_shared_table"] is state["_shared_table"]  # shared by all workers
-    assert state["_columns"] == state["_memories"] == {}
+    assert state["_columns"] == SARH5Dataset(path).__getstate__()["_memories"] == {}
     assert plain.__getstate__()["_shared_table"] is None  # it has none yet
 
 

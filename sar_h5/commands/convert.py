@@ -48,6 +48,13 @@ from sar_h5.units import Units
 @click.option("--vmax", type=float, help="Bound in dB that becomes 1, instead of a percentile.")
 @click.option("--bounds", type=click.Path(path_type=Path), help="File with vmin and vmax: .npy, pickle or JSON.")
 @click.option(
+    "--bounds-from",
+    multiple=True,
+    metavar="SCENES",
+    help="Compute percentiles on these scenes only (repeatable): the name of a scene, a text file with a name in each "
+    "line, or an HDF5 file with splits, for its scenes of training.",
+)
+@click.option(
     "--polarization",
     type=click.Choice(POLARIZATIONS, case_sensitive=False),
     multiple=True,
@@ -103,6 +110,7 @@ def command(
     vmin: float | None,
     vmax: float | None,
     bounds: Path | None,
+    bounds_from: tuple[str, ...],
     polarization: tuple[str, ...],
     units: str,
     encoding: str,
@@ -143,6 +151,7 @@ def command(
         vmin=vmin,
         vmax=vmax,
         bounds=bounds,
+        bounds_from=bounds_from,
         polarization=polarization,
         units=units,
         encoding=encoding,
