@@ -79,19 +79,18 @@ class SampleTable:
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 by which to know the samples again, wherever the file lies.
 
-        Of the number of samples, and of the source's own ``fingerprint``; where it has none, of the columns of its
-        index and the names of its scenes.
+        Of the number of samples and, as far as the source has them, of the columns of its index (which patches of the
+        file they are, from which scenes and places, and their checksums), of the names of the scenes, and of its own
+        ``fingerprint``.
         """
         digest = hashlib.sha256(f"{self.count}".encode())
-        stated = getattr(self._source, "fingerprint", None)
-        if isinstance(stated, str):
-            digest.update(f"/{stated}".encode())
-            return digest.hexdigest()
         for name, column in sorted(self._index().items()):
             digest.update(f"/{name}:".encode())
             digest.update(_column_bytes(np.asarray(column)))
-        for name in self.scene_names or ():
-            digest.update(f"/{name}".encode())
+        names = self.scene_names if self._index() else None
+        stated = getattr(self._source, "fingerprint", None)
+        for part in (*(names or ()), *([stated] if isinstance(stated, str) else ())):
+            digest.update(f"/{part}".encode())
         return digest.hexdigest()
 
     def _index(self) -> Mapping[str, npt.NDArray[Any]]:
