@@ -22,8 +22,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-_COLORS = 128
-"""Of kept pictures: speckle in all colors is too large for a repository, and looks no different."""
+_COLORS = 256
+"""Of kept pictures: speckle in all of them is too large for a repository, and looks no different."""
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -13,7 +13,7 @@ import pytest
 from tests.notebook_run import NOTEBOOKS, ROOT, read, run
 
 TAKES_REAL_DATA = [path for path in NOTEBOOKS if "SAR_H5_TEST_DATA" in path.read_text(encoding="utf-8")]
-MOST_NBYTES = 420_000
+MOST_NBYTES = 450_000
 TRACES = ("/home/", "/root/", "/Users/", "/work/", os.sep + "tmp" + os.sep, "site-packages", "Traceback", "Warning:")
 
 
