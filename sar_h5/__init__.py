@@ -12,7 +12,7 @@ Data flow through the modules in this order:
 - ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
   ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
   ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
-- ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
+- ``opening``, ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
 - ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
   select by and to export.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become

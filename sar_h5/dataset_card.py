@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import Columns, PatchSource, open_file, read_columns
+from sar_h5.contents import Columns, PatchSource, read_columns
 from sar_h5.errors import SarH5Error
 from sar_h5.html_card import HtmlCard, Thumbnail
 from sar_h5.info import FileInfo, read_info
+from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.patch_spread import spread_patches
 from sar_h5.png import encode_png
 from sar_h5.scene_labels import scene_labels, shorten
@@ -93,7 +94,7 @@ def _dates(scenes: Columns) -> str:
 
 
 def _split_facts(path: str) -> list[tuple[str, str]]:
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         names = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
         lines = [f"{shorten(name)}: {_split_counts(file[schema.SPLITS][name])}" for name in names[:_MOST_SPLITS]]
     if len(names) > _MOST_SPLITS:
