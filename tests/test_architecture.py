@@ -199,7 +199,7 @@ MAY_IMPORT: dict[str, str] = {
     "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
     "background": "device_transfer errors patch_dataset patch_sampler torch",
     "lightning_base": "",
-    "loader_settings": "cores errors patch_dataset torch",
+    "loader_settings": "cores errors patch_dataset patch_sampler torch",
     "epoch_loader": "errors patch_dataset patch_sampler torch",
     "datamodule": (
         "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_join "
