@@ -115,7 +115,8 @@ class PatchSampler(DistributedSampler[int]):
 
     def __len__(self) -> int:
         """Return how many samples this rank gets in the iteration that is under way, or in the next."""
-        return len(self._iteration or PatchIteration(self, self._next_position()))
+        # An iteration without samples is false, but it is one.
+        return len(PatchIteration(self, self._next_position()) if self._iteration is None else self._iteration)
 
     def state_dict(self, consumed: int | None = None) -> dict[str, object]:
         """Return where the epoch is, as plain data; the same on all ranks, since they keep step.
