@@ -30,7 +30,7 @@ traceback for typing a name."""
 
 
 def read_card(title: str, path: str, source: PatchSource, patches: npt.NDArray[np.int64] | None = None) -> HtmlCard:
-    """Read what a card says about a data set. Time and size are the same for any file: six patches are decoded.
+    """Read what a card says about a data set: six patches are decoded, whatever the size of the file.
 
     Args:
         title: its first line.
@@ -41,7 +41,7 @@ def read_card(title: str, path: str, source: PatchSource, patches: npt.NDArray[n
     count = source.shape[0] if patches is None else len(patches)
     facts, notes = [("patches", _patch_text(count, source))], list[str]()
     readers: tuple[Callable[[], list[tuple[str, str]]], ...] = (
-        (lambda: _file_facts(read_info(path)), lambda: _scene_facts(path), lambda: _split_facts(path))
+        (lambda: _file_facts(read_info(path, splits=False)), lambda: _scene_facts(path), lambda: _split_facts(path))
         if source.settings
         else ()
     )

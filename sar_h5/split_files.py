@@ -150,7 +150,8 @@ def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: Spl
             "blocks of co-registered rasters (--by block) keep places apart"
         )
     if outside := scenes_outside_train(file, source.places, codes):
-        notes.append(warn_of_bounds(source.path, outside, whole=isinstance(overlap.method, (SceneSplit, DateSplit))))
+        whole = isinstance(overlap.method, (SceneSplit, DateSplit))
+        notes.append(warn_of_bounds(source.path, overlap.name, outside, whole=whole))
     return notes
 
 
