@@ -124,6 +124,7 @@ class SARDataModule(DataModuleBase):
         self._how, self._fill, self._on_bad_sample, self._cache_nbytes = how, fill, on_bad_sample, cache_nbytes
         self._where, self._manifest = where, manifest
         self._train_loader: EpochLoader | None = None
+        self._files: SARH5Dataset | None = None
         self._epoch = 0
         self._position: Mapping[str, object] | None = None
         self._decoder: PatchDecoder | None = None
@@ -231,8 +232,10 @@ class SARDataModule(DataModuleBase):
 
     def _open(self, stage: Stage) -> SARH5Dataset:
         by_device = self._scales_on_device()
+        if self._files is None:
+            self._files = SARH5Dataset(self._path, how=self._how, fill=self._fill, cache_nbytes=self._cache_nbytes)
         dataset = SARH5Dataset(
-            self._path,
+            self._files,
             split=self._predict_split if stage == "predict" else stage,
             split_name=self._split_name,
             where=self._where,
@@ -242,10 +245,7 @@ class SARDataModule(DataModuleBase):
             transform=self._transform,
             sample="dict" if stage == "predict" else "tensor",
             output="codes" if by_device else "values",
-            how=self._how,
-            fill=self._fill,
             on_bad_sample=self._on_bad_sample,
-            cache_nbytes=self._cache_nbytes,
         )
         if by_device and self._decoder is None:
             self._decoder = dataset.decoder()

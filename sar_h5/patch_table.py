@@ -38,6 +38,11 @@ BOX_COLUMNS = tuple(
     )
 )  # fmt: skip
 
+OWN_COLUMNS = frozenset(
+    {PATCH_COLUMN.name, *(column.name for column in schema.INDEX_COLUMNS + BOX_COLUMNS), *SCENE_COLUMNS.values()}
+)
+"""The columns that every file has."""
+
 _SPLIT_NAMES = ("", "train", "val", "test")
 """By the numbers in ``/splits``; see :data:`sar_h5.schema.SPLIT_CODES`."""
 

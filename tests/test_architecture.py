@@ -181,7 +181,7 @@ MAY_IMPORT: dict[str, str] = {
     "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
         "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset "
-        "patch_join sample_choice schema selection numpy torch"
+        "patch_join patch_table sample_choice schema selection numpy torch"
     ),
     "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
