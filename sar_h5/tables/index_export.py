@@ -71,8 +71,8 @@ def export_index(
     """Write what a file says about its patches as a table with a row per patch.
 
     Columns are those of :class:`sar_h5.tables.patch_table.PatchTable`. Floats keep every bit (in CSV: the shortest text
-    that gives the same number, empty for NaN). In Parquet text is dictionary-encoded, each column says its meaning and unit,
-    and the table says its source, the digest of its content, and its bounds in dB.
+    that gives the same number, empty for NaN). In Parquet text is dictionary-encoded, each column says its meaning and
+    unit, and the table says its source, the digest of its content, and its bounds in dB.
 
     Args:
         path: a file of this package.
