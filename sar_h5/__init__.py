@@ -9,6 +9,9 @@ Data flow through the modules in this order:
 - ``compression``, ``digest``, ``packing``: patches become chunks, in threads (``workers``), in memory used again
   (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
 - ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
+- ``source_checks``, ``forecast``, ``shard_forecast``, ``raster_forecast``, ``scan_report``, ``source_scan``: what is
+  broken, and what converting will take, told before; ``memory_limit``, ``memory_need``, ``fit_check``: whether it fits.
+  ``planning``, ``patch_plan``: the same for patches that are not there yet; ``rounding``: amounts in words.
 - ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
   ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
   ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from sar_h5.index_export import export_index as export_index
     from sar_h5.leakage import split_overlap as split_overlap
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
+    from sar_h5.patch_plan import plan as plan
     from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
     from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
     from sar_h5.pictures.footprint_map import plot_footprints as plot_footprints
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
     from sar_h5.samplers import SceneWeightedSampler as SceneWeightedSampler
     from sar_h5.samplers import SubsetSampler as SubsetSampler
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
+    from sar_h5.source_scan import scan as scan
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.split_files import split_file as split_file
@@ -104,12 +109,14 @@ _HOMES = {
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
+    "plan": "sar_h5.patch_plan",
     "plot_augmentations": "sar_h5.pictures.augmentation",
     "plot_footprints": "sar_h5.pictures.footprint_map",
     "plot_histogram": "sar_h5.pictures.histogram",
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "scan": "sar_h5.source_scan",
     "split_file": "sar_h5.split_files",
     "split_overlap": "sar_h5.leakage",
     "to_db": "sar_h5.radiometry",
@@ -144,12 +151,14 @@ __all__ = [
     "from_db",
     "handle_invalid_values",
     "load_sar_image",
+    "plan",
     "plot_augmentations",
     "plot_footprints",
     "plot_histogram",
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "scan",
     "split_file",
     "split_overlap",
     "to_db",

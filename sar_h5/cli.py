@@ -16,7 +16,9 @@ COMMANDS = {
     "demo": "Run the main job on simulated products.",
     "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
+    "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "scan": "Look at sources before converting: what is broken, and what it will take.",
     "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",
 }
