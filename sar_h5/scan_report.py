@@ -19,6 +19,7 @@ class PolarizationPlan:
         scenes: how many can be used, as far as was looked.
         source_nbytes: size of their pixels, uncompressed.
         patches: how many there are at most, before the filter.
+        most_scene_patches: how many at most are of one scene.
         patch_size, stride: in pixels; stride -1 where unknown.
         memory_nbytes: peak memory, by a measured model.
         forecast: what else is to be expected, by samples; None where nothing could be sampled.
@@ -30,11 +31,19 @@ class PolarizationPlan:
     scenes: int
     source_nbytes: int
     patches: int
+    most_scene_patches: int
     patch_size: int
     stride: int
     memory_nbytes: int
     forecast: Forecast | None
     problems: tuple[str, ...] = ()
+
+    @property
+    def most_scene_nbytes(self) -> int:
+        """About how much the largest scene takes in the file."""
+        if self.forecast is None or not self.patches:
+            return 0
+        return self.forecast.nbytes * self.most_scene_patches // self.patches
 
     def to_text(self) -> str:
         """Return the lines for this polarization."""
@@ -66,7 +75,8 @@ class PolarizationPlan:
         lines = [
             f"  bounds    {bounds}({forecast.bounds_note})",
             f"  encoding  {forecast.encoding}{levels}{note}; {forecast.codec}",
-            f"  disk      about {bytes_in_words(forecast.nbytes)}, by {forecast.sampled:,} sample patches"
+            f"  disk      about {bytes_in_words(forecast.nbytes)}, {bytes_in_words(self.most_scene_nbytes)} of them "
+            f"the largest scene's, by {forecast.sampled:,} sample patches"
             if forecast.sampled
             else f"  disk      about {bytes_in_words(forecast.nbytes)}, as nothing could be sampled",
         ]
@@ -106,13 +116,18 @@ class ScanReport:
 
     @property
     def needed_nbytes(self) -> int:
-        """Free disk that the conversion asks for; results are written once, under a temporary name."""
+        """Free disk that the conversion asks for: that of the results, which grow under temporary names."""
         return sum(plan.forecast.nbytes for plan in self.plans if plan.forecast)
 
     @property
     def memory_nbytes(self) -> int:
         """Peak memory; files are made one after the other."""
         return max((plan.memory_nbytes for plan in self.plans if plan.scenes), default=0)
+
+    @property
+    def conversion_seconds(self) -> float:
+        """About how long the conversion takes, as far as it could be measured."""
+        return sum(plan.forecast.seconds or 0.0 for plan in self.plans if plan.forecast)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -140,7 +155,7 @@ class ScanReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
-        derived = ("ok", "needed_nbytes", "memory_nbytes", "problems")
+        derived = ("ok", "needed_nbytes", "memory_nbytes", "conversion_seconds", "problems")
         return asdict(self) | {name: getattr(self, name) for name in derived}
 
     def to_text(self) -> str:
@@ -155,9 +170,11 @@ class ScanReport:
         limit = "unknown" if self.memory_limit_nbytes is None else bytes_in_words(self.memory_limit_nbytes)
         together = [
             "in all",
-            f"  disk      about {bytes_in_words(self.needed_nbytes)} needed, {bytes_in_words(self.free_nbytes)} free in "
-            f"{self.out}",
+            f"  disk      about {bytes_in_words(self.needed_nbytes)} needed, {bytes_in_words(self.free_nbytes)} free "
+            f"in {self.out}",
             f"  memory    about {bytes_in_words(self.memory_nbytes)} needed, {limit} allowed",
+            f"  time      {seconds_in_words(self.conversion_seconds)} on {self.threads} "
+            f"thread{'s' if self.threads != 1 else ''}, estimated",
             f"  scanned   in {self.seconds:.1f} s: {looked}",
         ]
         together += [f"  note      {note}" for note in self.notes]
