@@ -41,9 +41,8 @@ def _memory_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
 
 
 def _file_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
-    patches = sum(job.positions(scene) for scene in job.scenes)
     if isinstance(job, RasterJob) and job.scenes:
-        return forecast_rasters(job.scenes, None, patches, settings, job.polarization).nbytes
+        return forecast_rasters(job.scenes, None, settings, job.polarization).nbytes
     if isinstance(job, ShardJob):
-        return forecast_shards(job.scenes, job.bounds, patches, settings).nbytes
+        return forecast_shards(job.scenes, job.bounds, settings, job.polarization).nbytes
     return 0

@@ -9,8 +9,9 @@ from sar_h5.cutting import BatchToMake
 from sar_h5.encoding import Storage
 from sar_h5.job import make_plan, spread
 from sar_h5.packing import Packer
+from sar_h5.planning import MEASURED_CODECS, file_nbytes
 from sar_h5.radiometry import Bounds
-from sar_h5.settings import ConvertSettings
+from sar_h5.settings import AUTO, ConvertSettings
 
 SAMPLED_SCENES = 8
 SAMPLED_PLACES = 2
@@ -57,7 +58,7 @@ class Forecast:
         codec: how chunks will be compressed.
         nbytes: about how large the file will be, if no patch is dropped.
         kept_share: about which part of the patches passes the filter, in [0, 1].
-        sampled: how many patches were compressed to tell.
+        sampled: how many patches were compressed to tell; 0 where ratios measured on simulated scenes had to do.
         seconds: about how long it takes with the threads asked for; None where nothing could be measured.
     """
 
@@ -73,15 +74,32 @@ class Forecast:
     seconds: float | None
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a conversion has to do.
+
+    Attributes:
+        polarization: "vv", "vh", "hh" or "hv".
+        patches: how many there are at most.
+        patch_size: their side in pixels.
+        read_nbytes: bytes of pixels that are read, over all passes.
+        read_threads: how many threads read and decode them.
+    """
+
+    polarization: str
+    patches: int
+    patch_size: int
+    read_nbytes: int
+    read_threads: int
+
+
 def make_forecast(
     bounds: Bounds | None,
     bounds_note: str,
     storage: Storage,
     encoding_note: str,
     sample: Sample,
-    patches: int,
-    read_nbytes: int,
-    read_threads: int,
+    work: Work,
     settings: ConvertSettings,
 ) -> Forecast:
     """Compress a sample for size and speed.
@@ -91,15 +109,15 @@ def make_forecast(
         bounds_note: how it comes about.
         storage: how values will be stored.
         encoding_note: what could still change it.
-        sample: some patches.
-        patches: how many there are in all.
-        read_nbytes: how many bytes of pixels the conversion reads, over all passes.
-        read_threads: how many threads read and decode.
+        sample: some patches; where there are none, the size follows from ratios measured on simulated scenes.
+        work: what there is to do.
         settings: of the conversion.
     """
     made = [batch.make() for batch in sample.batches]
     stored = [batch.patches[place] for batch in made for place in spread(range(len(batch.patches)), MOST_PATCHES)]
-    plan = make_plan(bounds or Bounds(0, 1), storage, stored, patches, settings)
+    if not stored:
+        return _forecast_by_ratio(bounds, bounds_note, work, settings)
+    plan = make_plan(bounds or Bounds(0, 1), storage, stored, work.patches, settings)
     return Forecast(
         bounds=bounds,
         bounds_note=bounds_note,
@@ -110,20 +128,36 @@ def make_forecast(
         nbytes=plan.estimated_nbytes,
         kept_share=sample.kept / sample.patches if sample.patches else 1.0,
         sampled=len(stored),
-        seconds=_estimate_seconds(sample, Packer(storage, plan.codec), patches, read_nbytes, read_threads, settings),
+        seconds=_estimate_seconds(sample, Packer(storage, plan.codec), work, settings),
     )
 
 
-def _estimate_seconds(
-    sample: Sample, packer: Packer, patches: int, read_nbytes: int, read_threads: int, settings: ConvertSettings
-) -> float | None:
+def _forecast_by_ratio(bounds: Bounds | None, bounds_note: str, work: Work, settings: ConvertSettings) -> Forecast:
+    encoding = "palette" if settings.encoding == AUTO else settings.encoding
+    codec = settings.codec if settings.codec in MEASURED_CODECS else "fast"
+    nbytes = sum(file_nbytes(work.patches, work.patch_size, codec, encoding, work.polarization)) if work.patches else 0
+    return Forecast(
+        bounds=bounds,
+        bounds_note=bounds_note,
+        encoding=encoding,
+        encoding_note=PIXELS_DECIDE,
+        levels=0,
+        codec=settings.codec,
+        nbytes=nbytes,
+        kept_share=1.0,
+        sampled=0,
+        seconds=None,
+    )
+
+
+def _estimate_seconds(sample: Sample, packer: Packer, work: Work, settings: ConvertSettings) -> float | None:
     """Pack the sample against the clock, and add what reading took, for all patches and pixels."""
-    if not sample.batches or not sample.read_nbytes:
+    if not sample.read_nbytes:
         return None
     packer.pack(sample.batches[0])  # loads compiled loops
     started = time.perf_counter()
     packed = sum(len(packer.pack(batch).frames) for batch in sample.batches)
     pack_seconds = (time.perf_counter() - started) / max(packed, 1)
-    read_seconds = sample.read_seconds / sample.read_nbytes / read_threads
+    read_seconds = sample.read_seconds / sample.read_nbytes / work.read_threads
     encode_seconds = sample.encode_seconds / max(sample.encode_nbytes, 1)
-    return patches * pack_seconds / settings.threads + read_nbytes * (read_seconds + encode_seconds)
+    return work.patches * pack_seconds / settings.threads + work.read_nbytes * (read_seconds + encode_seconds)

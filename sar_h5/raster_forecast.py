@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.bands import raster_nbytes
 from sar_h5.cutting import PatchBatch, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, mask_dn, palette_storage
 from sar_h5.errors import BoundsError, SourceError
@@ -20,6 +21,7 @@ from sar_h5.forecast import (
     SAMPLED_SCENES,
     Forecast,
     Sample,
+    Work,
     make_forecast,
 )
 from sar_h5.job import given_bounds, spread, why_no_palette
@@ -42,14 +44,13 @@ Place = tuple[RasterScene, Pixels]
 
 
 def forecast_rasters(
-    scenes: Sequence[RasterScene], counts: Counts | None, patches: int, settings: ConvertSettings, polarization: str
+    scenes: Sequence[RasterScene], counts: Counts | None, settings: ConvertSettings, polarization: str
 ) -> Forecast:
     """Tell from samples what rasters will become.
 
     Args:
         scenes: of one polarization, none smaller than a patch.
         counts: uint64 (65536,), digital numbers of all of them where these are known, or None.
-        patches: how many the grid has.
         settings: of the conversion.
         polarization: theirs.
 
@@ -62,16 +63,15 @@ def forecast_rasters(
     units = resolve_units(scenes, settings.units)
     places = list(_read_places(scenes, settings, sample))
     bounds, bounds_note, passes = _raster_bounds(places, counts, units, settings, polarization)
-    total = sum(scene.info.height * scene.info.width * scene.dtype.itemsize for scene in scenes)
-    if bounds is None:
-        return make_forecast(None, bounds_note, float_storage(), "", sample, patches, total, settings.threads, settings)
-    encoder, storage, note = _raster_encoder(places, units, bounds, settings)
-    passes += bool(note) and storage.lut is not None
-    for scene, pixels in places:
-        _cut_sample(encoder, scene, pixels, settings, sample)
-    return make_forecast(
-        bounds, bounds_note, storage, note, sample, patches, passes * total, settings.threads, settings
-    )
+    storage, note = float_storage(), ""
+    if bounds is not None:
+        encoder, storage, note = _raster_encoder(places, units, bounds, settings)
+        passes += bool(note) and storage.lut is not None
+        for scene, pixels in places:
+            _cut_sample(encoder, scene, pixels, settings, sample)
+    patches = sum(settings.grid.count(scene.info.height, scene.info.width) for scene in scenes)
+    work = Work(polarization, patches, settings.grid.patch_size, passes * raster_nbytes(scenes), settings.threads)
+    return make_forecast(bounds, bounds_note, storage, note, sample, work, settings)
 
 
 def _read_places(scenes: Sequence[RasterScene], settings: ConvertSettings, sample: Sample) -> Iterator[Place]:

@@ -76,14 +76,18 @@ class PolarizationPlan:
             f"  bounds    {bounds}({forecast.bounds_note})",
             f"  encoding  {forecast.encoding}{levels}{note}; {forecast.codec}",
             f"  disk      about {bytes_in_words(forecast.nbytes)}, {bytes_in_words(self.most_scene_nbytes)} of them "
-            f"the largest scene's, by {forecast.sampled:,} sample patches"
-            if forecast.sampled
-            else f"  disk      about {bytes_in_words(forecast.nbytes)}, as nothing could be sampled",
+            f"the largest scene's, by {self._size_origin(forecast)}",
         ]
         if forecast.seconds is not None:
             duration = seconds_in_words(forecast.seconds)
             lines.append(f"  time      {duration}, estimated by the speed of reading and packing that sample")
         return lines
+
+    @staticmethod
+    def _size_origin(forecast: Forecast) -> str:
+        if not forecast.sampled:
+            return "ratios of simulated scenes, since nothing could be sampled"
+        return f"{forecast.sampled:,} sample patch{'es' if forecast.sampled != 1 else ''}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from sar_h5.cutting import BATCH_NBYTES
 from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import SourceError
-from sar_h5.forecast import PIXELS_DECIDE, SAMPLED_PLACES, SAMPLED_SCENES, Forecast, Sample, make_forecast
+from sar_h5.forecast import PIXELS_DECIDE, SAMPLED_PLACES, SAMPLED_SCENES, Forecast, Sample, Work, make_forecast
 from sar_h5.job import spread, why_no_palette
 from sar_h5.palette import Palette, find_levels
 from sar_h5.radiometry import Bounds, Floats
@@ -19,15 +19,15 @@ from sar_h5.sources.scene import ShardScene
 
 
 def forecast_shards(
-    shards: Sequence[ShardScene], bounds: Bounds | None, patches: int, settings: ConvertSettings
+    shards: Sequence[ShardScene], bounds: Bounds | None, settings: ConvertSettings, polarization: str
 ) -> Forecast:
     """Tell from samples what shards will become.
 
     Args:
         shards: of one polarization, all of one patch size.
         bounds: theirs, or None where nothing tells.
-        patches: how many they hold.
         settings: of the conversion.
+        polarization: theirs.
 
     Raises:
         SettingError: where the settings cannot hold their values.
@@ -42,8 +42,9 @@ def forecast_shards(
         sample.kept += int((encoder.encode(run, settings.valid_measure)[1] >= settings.shard_min_valid).sum())
     passes = 1 if note == "" or storage.lut is None else 2
     bounds_note = "missing" if bounds is None else bounds.origin
-    total = sum(shard.count for shard in shards) * (shards[0].patch_size ** 2 * 4 if shards else 0)
-    return make_forecast(bounds, bounds_note, storage, note, sample, patches, passes * total, 1, settings)
+    patches, size = sum(shard.count for shard in shards), max((shard.patch_size for shard in shards), default=0)
+    work = Work(polarization, patches, size, passes * patches * size**2 * 4, read_threads=1)
+    return make_forecast(bounds, bounds_note, storage, note, sample, work, settings)
 
 
 def _read_runs(shards: Sequence[ShardScene], sample: Sample) -> Iterator[Floats]:

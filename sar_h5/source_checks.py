@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -40,11 +41,13 @@ def check_shards(
         The shards that cannot be used, each with the first reason.
     """
 
-    def read_all(shard: ShardScene) -> None:
+    def read_all(shard: ShardScene, stopped: Event) -> None:
         for values in shard.batches(BATCH_NBYTES):
             progress.advance(values.nbytes)
+            if stopped.is_set():
+                return
 
-    def read_some(shard: ShardScene) -> None:
+    def read_some(shard: ShardScene, _: Event) -> None:
         for number in spread(range(shard.count), CHECKED_PATCHES):
             progress.advance(shard.patches(number, number + 1).nbytes)
 
@@ -71,14 +74,15 @@ def check_rasters(
     """
     counts = [np.zeros(1 << 16, dtype=np.uint64)]
 
-    def read_all(scene: RasterScene) -> Counts | None:
+    def read_all(scene: RasterScene, stopped: Event) -> Counts | None:
         if scene.dtype == np.uint16:
             return count_scene_dn(scene, progress)
         for _ in read_bands(scene, progress):
-            pass
+            if stopped.is_set():
+                break
         return None
 
-    def read_some(scene: RasterScene) -> None:
+    def read_some(scene: RasterScene, _: Event) -> None:
         height = scene.info.height
         # The last row too: a file that was cut off lacks it.
         for row in sorted({*spread(range(height), CHECKED_ROWS - 1), height - 1}):
@@ -92,13 +96,14 @@ def check_rasters(
 
 
 def _check_all(
-    scenes: Sequence[SceneT], check: Callable[[SceneT], ResultT], threads: int
+    scenes: Sequence[SceneT], check: Callable[[SceneT, Event], ResultT], threads: int
 ) -> tuple[list[BadSource], list[ResultT]]:
     """Call a function with each scene, in threads; return the scenes it fails for, in order, and other results."""
+    stopped = Event()
 
     def attempt(scene: SceneT) -> ResultT | BadSource:
         try:
-            return check(scene)
+            return check(scene, stopped)
         except SourceError as error:
             return BadSource(scene.info.path, str(error))
 
@@ -107,7 +112,8 @@ def _check_all(
         try:
             outcomes = [future.result() for future in futures]
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # an interrupted scan does not read on to the end
+            stopped.set()  # an interrupted scan does not read on to the end
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
     broken = [outcome for outcome in outcomes if isinstance(outcome, BadSource)]
     return broken, [outcome for outcome in outcomes if not isinstance(outcome, BadSource)]

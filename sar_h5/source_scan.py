@@ -39,6 +39,7 @@ def scan(
     stride: int | None = None,
     min_valid: float | None = None,
     valid_by: ValidMeasure = "range",
+    percentiles: tuple[float, float] = (1, 99),
     vmin: float | None = None,
     vmax: float | None = None,
     bounds: str | Path | None = None,
@@ -62,6 +63,7 @@ def scan(
         stride: distance of neighbouring patches.
         min_valid: least valid fraction to keep a patch.
         valid_by: what the fraction counts.
+        percentiles: that give the bounds where none are given.
         vmin: bound in dB that becomes 0.
         vmax: bound in dB that becomes 1.
         bounds: file with the bounds.
@@ -89,6 +91,7 @@ def scan(
         stride=stride,
         min_valid=min_valid,
         valid_measure=valid_by,
+        percentiles=percentiles,
         vmin=vmin,
         vmax=vmax,
         bounds_file=None if bounds is None else Path(bounds),
@@ -152,7 +155,7 @@ def _plan_rasters(
     forecast: Forecast | None = None
     problems: tuple[str, ...] = ()
     try:
-        forecast = forecast_rasters(scenes, counts, patches, settings, polarization) if scenes else None
+        forecast = forecast_rasters(scenes, counts, settings, polarization) if scenes else None
     except (RadiometryError, BoundsError) as error:
         problems = (str(error),)
     return PolarizationPlan(
@@ -191,7 +194,7 @@ def _plan_shards(
         patch_size=size,
         stride=stride if settings.stride is None else settings.stride,
         memory_nbytes=shards_memory(shards, settings),
-        forecast=forecast_shards(shards, bounds, patches, settings) if shards else None,
+        forecast=forecast_shards(shards, bounds, settings, polarization) if shards else None,
         problems=problems,
     )
 

@@ -99,10 +99,10 @@ MAY_IMPORT: dict[str, str] = {
     "patch_plan": "cores errors planning rounding schema",
     "memory_need": "errors memory_limit planning rounding settings sources.scene",
     "source_checks": "bands cutting errors job progress quantiles sources.scene survey numpy",
-    "forecast": "cutting encoding job packing radiometry settings",
+    "forecast": "cutting encoding job packing planning radiometry settings",
     "shard_forecast": "cutting encoding errors forecast job palette radiometry settings shard_job sources.scene",
     "raster_forecast": (
-        "cutting encoding errors forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
+        "bands cutting encoding errors forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
         "numpy"
     ),
     "fit_check": "job memory_need raster_forecast raster_job settings shard_forecast shard_job",

@@ -231,3 +231,31 @@ def test_the_command_prints_a_screenful_and_says_what_stops_the_conversion(
     assert broken.err == "sar-h5: this cannot be converted as it is: 1 source is broken\n"
     assert command_line.run("scan", tmp_path / "none").code == 1
     assert command_line.run("scan").code == 2
+
+
+def test_where_nothing_can_be_sampled_the_size_follows_from_ratios_and_says_so(tmp_path: Path) -> None:
+    write_raster(tmp_path / "border-vv.tif", np.zeros((300, 400), dtype=np.uint16))
+    (planned,) = scan(tmp_path).plans
+    assert planned.forecast is not None
+    assert (planned.forecast.bounds, planned.forecast.sampled, planned.forecast.seconds) == (None, 0, None)
+    assert planned.patches * 256**2 < planned.forecast.nbytes < 2 * planned.patches * 256**2
+    assert "since nothing could be sampled" in planned.to_text()
+    (broken,) = scan(tmp_path, deep=True).broken
+    assert "no valid pixel" in broken.reason
+
+
+def test_percentiles_move_the_bounds(products: Path) -> None:
+    wide, narrow = (scan(products, patch_size=64, percentiles=share).plans[0].forecast for share in ((1, 99), (20, 80)))
+    assert wide is not None
+    assert narrow is not None
+    assert wide.bounds is not None
+    assert narrow.bounds is not None
+    assert wide.bounds.vmin < narrow.bounds.vmin < narrow.bounds.vmax < wide.bounds.vmax
+
+
+def test_progress_is_shown_where_it_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_shards(tmp_path)
+    scan(tmp_path, deep=True, progress=True)
+    assert "vv check" in capsys.readouterr().err
+    scan(tmp_path, deep=True)
+    assert capsys.readouterr().err == ""

@@ -29,6 +29,9 @@ from sar_h5.units import Units
 @click.option(
     "--valid-by", type=click.Choice(VALID_MEASURES), default="range", show_default=True, help="What counts as valid."
 )
+@click.option(
+    "--percentiles", type=(float, float), default=(1, 99), show_default=True, help="Percentiles that become 0 and 1."
+)
 @click.option("--vmin", type=float, help="Bound in dB that becomes 0, instead of a percentile.")
 @click.option("--vmax", type=float, help="Bound in dB that becomes 1, instead of a percentile.")
 @click.option("--bounds", type=click.Path(path_type=Path), help="File with vmin and vmax: .npy, pickle or JSON.")
@@ -72,6 +75,7 @@ def command(
     stride: int | None,
     min_valid: float | None,
     valid_by: ValidMeasure,
+    percentiles: tuple[float, float],
     vmin: float | None,
     vmax: float | None,
     bounds: Path | None,
@@ -104,6 +108,7 @@ def command(
         stride=stride,
         min_valid=min_valid,
         valid_by=valid_by,
+        percentiles=percentiles,
         vmin=vmin,
         vmax=vmax,
         bounds=bounds,
