@@ -52,6 +52,7 @@ def group() -> None:
 
     \b
     A first look, on simulated products:   sar-h5 demo
+    What converting will take:             sar-h5 scan SOURCE...
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
     Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5

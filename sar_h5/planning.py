@@ -48,9 +48,9 @@ IMPORTS_NBYTES = 210_000_000
 SHARDS_NBYTES = 45_000_000
 """Converting shards beyond the imports; 31 to 41 MB, plus what large patches take: see :func:`conversion_memory`."""
 
-RASTERS_NBYTES: Mapping[str, int] = {"integers": 120_000_000, "floats": 240_000_000}
+RASTERS_NBYTES: Mapping[str, int] = {"integers": 120_000_000, "floats": 290_000_000}
 """Converting rasters beyond the imports: GDAL's blocks, bands read ahead, patches on their way. Digital numbers of
-25,000 columns took 154 MB in all, floats 245 to 315 MB."""
+25,000 columns took 154 to 177 MB in all, floats 291 to 366 MB."""
 
 CONVERTED_NBYTES_PER_PATCH = 130
 """Index rows, hashes and chunk index that wait for the end of the file: 82 MB for 400,000 patches, 31 MB for few."""

@@ -75,13 +75,16 @@ class PolarizationPlan:
         lines = [
             f"  bounds    {bounds}({forecast.bounds_note})",
             f"  encoding  {forecast.encoding}{levels}{note}; {forecast.codec}",
-            f"  disk      about {bytes_in_words(forecast.nbytes)}, {bytes_in_words(self.most_scene_nbytes)} of them "
-            f"the largest scene's, by {self._size_origin(forecast)}",
+            f"  disk      about {bytes_in_words(forecast.nbytes)}{self._largest_scene()}, by "
+            f"{self._size_origin(forecast)}",
         ]
         if forecast.seconds is not None:
             duration = seconds_in_words(forecast.seconds)
             lines.append(f"  time      {duration}, estimated by the speed of reading and packing that sample")
         return lines
+
+    def _largest_scene(self) -> str:
+        return f" ({bytes_in_words(self.most_scene_nbytes)} for the largest scene)" if self.scenes > 1 else ""
 
     @staticmethod
     def _size_origin(forecast: Forecast) -> str:
