@@ -11,12 +11,13 @@ import numpy as np
 
 from sar_h5.bands import raster_nbytes, read_bands
 from sar_h5.cutting import BATCH_NBYTES
-from sar_h5.errors import BadSource, SourceError
+from sar_h5.errors import BadSource, RadiometryError, SourceError
 from sar_h5.job import Scene, spread
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
+from sar_h5.raster_units import resolve_units
 from sar_h5.sources.scene import RasterScene, ShardScene
-from sar_h5.survey import count_scene_dn
+from sar_h5.survey import count_scene_db, count_scene_dn
 
 CHECKED_PATCHES = 3
 CHECKED_ROWS = 4
@@ -57,13 +58,14 @@ def check_shards(
 
 
 def check_rasters(
-    scenes: Sequence[RasterScene], polarization: str, threads: int, progress: Progress, *, deep: bool
+    scenes: Sequence[RasterScene], polarization: str, units: str, threads: int, progress: Progress, *, deep: bool
 ) -> tuple[list[BadSource], Counts | None]:
     """Look for rasters that cannot be read, and, where every value is read, for those without anything to scale.
 
     Args:
         scenes: of one polarization.
         polarization: theirs.
+        units: of float rasters: "linear", "db", or "auto".
         threads: number of rasters that are read at once.
         progress: told of what is read.
         deep: whether to read every value; else four rows of each raster, the last one among them.
@@ -77,9 +79,12 @@ def check_rasters(
     def read_all(scene: RasterScene, stopped: Event) -> Counts | None:
         if scene.dtype == np.uint16:
             return count_scene_dn(scene, progress)
-        for _ in read_bands(scene, progress):
-            if stopped.is_set():
-                break
+        try:
+            count_scene_db(scene, resolve_units([scene], units), progress)
+        except RadiometryError:  # whoever needs the units says that they are in doubt
+            for _ in read_bands(scene, progress):
+                if stopped.is_set():
+                    break
         return None
 
     def read_some(scene: RasterScene, _: Event) -> None:

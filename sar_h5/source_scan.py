@@ -133,7 +133,9 @@ def _plan_polarization(
 ) -> tuple[PolarizationPlan, list[BadSource]]:
     if rasters := inventory.rasters.get(polarization):
         sized = sort_by_use(rasters, settings.grid)
-        broken, counts = check_rasters(sized.scenes, polarization, settings.threads, progress, deep=deep)
+        broken, counts = check_rasters(
+            sized.scenes, polarization, settings.units, settings.threads, progress, deep=deep
+        )
         usable = _without(sized.scenes, broken)
         return _plan_rasters(usable, counts, settings, polarization), [*sized.broken, *broken]
     shards = inventory.shards.get(polarization, [])

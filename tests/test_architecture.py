@@ -98,7 +98,7 @@ MAY_IMPORT: dict[str, str] = {
     "planning": "errors",
     "patch_plan": "cores errors planning rounding schema",
     "memory_need": "errors memory_limit planning rounding settings sources.scene",
-    "source_checks": "bands cutting errors job progress quantiles sources.scene survey numpy",
+    "source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
     "forecast": "cutting encoding job packing planning radiometry settings",
     "shard_forecast": "cutting encoding errors forecast job palette radiometry settings shard_job sources.scene",
     "raster_forecast": (

@@ -40,14 +40,14 @@ def test_all_broken_shards_are_named_in_order_whatever_the_threads(tmp_path: Pat
 
 def test_a_deep_look_at_rasters_counts_every_valid_pixel(products: Path) -> None:
     scenes = discover([products]).rasters["vv"]
-    broken, counts = check_rasters(scenes, "vv", 3, Progress(False), deep=True)
+    broken, counts = check_rasters(scenes, "vv", "auto", 3, Progress(False), deep=True)
     pixels = np.concatenate([scene.rows(0, scene.info.height).ravel() for scene in scenes])
     expected = np.bincount(pixels, minlength=1 << 16)
     expected[0] = 0
     assert broken == []
     assert counts is not None
     np.testing.assert_array_equal(counts, expected)
-    assert check_rasters(scenes, "vv", 3, Progress(False), deep=False) == ([], None)
+    assert check_rasters(scenes, "vv", "auto", 3, Progress(False), deep=False) == ([], None)
 
 
 def test_an_interrupted_look_does_not_read_on(tmp_path: Path) -> None:

@@ -168,6 +168,18 @@ def test_float_rasters_are_planned_and_doubtful_units_are_a_problem(tmp_path: Pa
     assert not report.ok
 
 
+def test_float_rasters_without_anything_to_scale_are_named_by_a_deep_scan(tmp_path: Path) -> None:
+    power = (make_dn(1, (300, 400)).astype(np.float32) / 400) ** 2
+    write_raster(tmp_path / "good-vv.tif", power)
+    write_raster(tmp_path / "nan-vv.tif", np.full_like(power, np.nan))
+    write_raster(tmp_path / "flat-vv.tif", np.full_like(power, 0.25))
+    assert scan(tmp_path, units="linear").broken == ()
+    reasons = {Path(source.path).name: source.reason for source in scan(tmp_path, units="linear", deep=True).broken}
+    assert set(reasons) == {"nan-vv.tif", "flat-vv.tif"}
+    assert "holds no valid pixel" in reasons["nan-vv.tif"]
+    assert "is constant" in reasons["flat-vv.tif"]
+
+
 def test_missing_bounds_are_a_problem_and_size_is_told_all_the_same(tmp_path: Path) -> None:
     make_shards(tmp_path)
     (tmp_path / "metadata.npy").unlink()
