@@ -11,6 +11,11 @@ Sources to files:
 - ``packing``, ``writer``, ``pending``: patches become chunks, in threads, and chunks one file, complete or not at all.
 - ``conversion``: all of that in order, for rasters (``raster_job``) and for shards (``shard_job``).
 
+Before a conversion:
+
+- ``source_scan``: what is there, what is broken, and what converting it will take; ``fit_check``: whether it fits.
+- ``patch_plan``: the same for patches that are not there yet, from what ``planning`` has measured.
+
 About a file:
 
 - ``info``, ``verification``: what it holds, and whether it is right.
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
+    from sar_h5.patch_plan import plan as plan
     from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
     from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
     from sar_h5.pictures.footprint_map import plot_footprints as plot_footprints
@@ -65,6 +71,7 @@ if TYPE_CHECKING:
     from sar_h5.samplers.kinds import SceneWeightedSampler as SceneWeightedSampler
     from sar_h5.samplers.kinds import SubsetSampler as SubsetSampler
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
+    from sar_h5.source_scan import scan as scan
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.splits.files import split_file as split_file
@@ -103,12 +110,14 @@ _HOMES = {
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
+    "plan": "sar_h5.patch_plan",
     "plot_augmentations": "sar_h5.pictures.augmentation",
     "plot_footprints": "sar_h5.pictures.footprint_map",
     "plot_histogram": "sar_h5.pictures.histogram",
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "scan": "sar_h5.source_scan",
     "split_file": "sar_h5.splits.files",
     "split_overlap": "sar_h5.splits.leakage",
     "to_db": "sar_h5.radiometry",
@@ -143,12 +152,14 @@ __all__ = [
     "from_db",
     "handle_invalid_values",
     "load_sar_image",
+    "plan",
     "plot_augmentations",
     "plot_footprints",
     "plot_histogram",
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "scan",
     "split_file",
     "split_overlap",
     "to_db",

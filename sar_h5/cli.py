@@ -16,7 +16,9 @@ COMMANDS = {
     "demo": "Run the main job on simulated products.",
     "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
+    "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "scan": "Look at sources before converting: what is broken, and what it will take.",
     "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",
 }
@@ -50,6 +52,7 @@ def group() -> None:
 
     \b
     A first look, on simulated products:   sar-h5 demo
+    What converting will take:             sar-h5 scan SOURCE...
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
     What it looks like:                    sar-h5 preview DIR/vv.h5

@@ -11,6 +11,7 @@ from typing import Any
 
 from sar_h5.errors import BadSource, BadSourceError, OutputError
 from sar_h5.file_maker import FileMaker
+from sar_h5.fit_check import check_fit
 from sar_h5.job import Job, check_disk
 from sar_h5.pending import PendingFile
 from sar_h5.pixel_cache import PixelCache
@@ -101,6 +102,7 @@ def convert(
         BoundsError: where bounds are missing, contradictory, or leave no range.
         RadiometryError: where the units of float rasters are in doubt.
         OutputError: where results exist and may not be replaced, or cannot be written.
+        InsufficientMemoryError: where the conversion takes more memory than this process may have.
     """
     settings = ConvertSettings(
         patch_size=patch_size,
@@ -139,6 +141,7 @@ def run_conversion(
         directory = stack.enter_context(_output_directory(out))
         paths = [directory / f"{job.polarization}.h5" for job in jobs]
         outputs = [stack.enter_context(PendingFile(path, overwrite=settings.overwrite)) for path in paths]
+        check_fit(directory, jobs, settings)
         bar = stack.enter_context(Progress(progress))
         command = _describe_command(sources, settings)
         makers = [FileMaker(job, output, settings, command, bar) for job, output in zip(jobs, outputs, strict=True)]

@@ -88,6 +88,10 @@ class OutputExistsError(OutputError, FileExistsError):
     """A result that is there already and may not be replaced."""
 
 
+class InsufficientMemoryError(SarH5Error, MemoryError):
+    """Work that takes more memory than this process may have."""
+
+
 class FormatError(SarH5Error, ValueError):
     """A file that is not what this package reads, or a departure from the format."""
 

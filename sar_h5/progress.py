@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from types import TracebackType
 
 from tqdm import tqdm
@@ -21,6 +22,7 @@ class Progress:
         self._bar: tqdm[None] | None = None
         self._patches = 0
         self._scene = ""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Progress:
         return self
@@ -53,11 +55,12 @@ class Progress:
         self._show()
 
     def advance(self, nbytes: int, patches: int = 0) -> None:
-        """Note that so many bytes were read, and so many patches kept."""
-        if self._bar is not None:
-            self._patches += patches
-            self._show()
-            self._bar.update(nbytes)
+        """Note that so many bytes were read, and so many patches kept; any thread may."""
+        with self._lock:
+            if self._bar is not None:
+                self._patches += patches
+                self._show()
+                self._bar.update(nbytes)
 
     def close(self) -> None:
         """End the stage; the bar vanishes."""

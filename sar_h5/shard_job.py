@@ -114,6 +114,11 @@ class ShardJob:
             raise SettingError("--encoding dn needs the products: shards have lost their digital numbers")
 
     @property
+    def bounds(self) -> Bounds:
+        """The dB range that the values were scaled with."""
+        return self._bounds
+
+    @property
     def source_nbytes(self) -> int:
         """Size of all patches of the shards."""
         return sum(shard.count for shard in self.scenes) * self.patch_size**2 * np.dtype(np.float32).itemsize
@@ -134,7 +139,7 @@ class ShardJob:
     def plan(self, progress: Progress) -> Plan:
         """Take the palette that follows from the bounds where it holds a sample, else search all values for one."""
         sample = self._sample()
-        storage = self._predict_storage(sample)
+        storage = float_storage() if self._settings.encoding == "float32" else predict_storage(self._bounds, sample)
         return self._make_plan(self._search_storage(progress) if storage is None else storage, sample)
 
     def replan(self, progress: Progress) -> Plan:
@@ -190,19 +195,6 @@ class ShardJob:
                     break
         return patches
 
-    def _predict_storage(self, sample: Sequence[Floats]) -> Storage | None:
-        if self._settings.encoding == "float32":
-            return float_storage()
-        for palette in predict_palettes(self._bounds):
-            encoder = PaletteEncoder(palette)
-            try:
-                for patch in sample:
-                    encoder.encode(patch)
-            except NotInPaletteError:
-                continue
-            return palette_storage(palette, from_dn=False)
-        return None
-
     def _search_storage(self, progress: Progress) -> Storage:
         progress.start(f"{self.polarization} palette", self.source_nbytes)
         levels = find_levels(self._all_values(progress))
@@ -219,3 +211,21 @@ class ShardJob:
                     progress.advance(values.nbytes)
             except SourceError:
                 continue  # the conversion names it
+
+
+def predict_storage(bounds: Bounds, sample: Sequence[Floats]) -> Storage | None:
+    """Return storage by the palette that follows from the bounds, where it holds a sample, else None.
+
+    Args:
+        bounds: the dB range that the values were scaled with.
+        sample: float32 (P, P) each.
+    """
+    for palette in predict_palettes(bounds):
+        encoder = PaletteEncoder(palette)
+        try:
+            for patch in sample:
+                encoder.encode(patch)
+        except NotInPaletteError:
+            continue
+        return palette_storage(palette, from_dn=False)
+    return None

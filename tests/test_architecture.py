@@ -93,8 +93,26 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
+    "rounding": "",
+    "memory_limit": "",
+    "planning": "errors",
+    "patch_plan": "cores errors planning rounding schema",
+    "memory_need": "errors memory_limit planning rounding settings sources.scene",
+    "source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
+    "forecast": "cutting encoding job packing planning radiometry settings",
+    "shard_forecast": "cutting encoding errors forecast job palette radiometry settings shard_job sources.scene",
+    "raster_forecast": (
+        "bands cutting encoding errors forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
+        "numpy"
+    ),
+    "fit_check": "job memory_need raster_forecast raster_job settings shard_forecast shard_job",
+    "scan_report": "errors forecast rounding",
+    "source_scan": (
+        "bands errors forecast job memory_limit memory_need progress quantiles radiometry raster_forecast scan_report "
+        "settings shard_forecast shard_job source_checks sources.discovery sources.scene survey"
+    ),
     "conversion": (
-        "splits.bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
+        "splits.bounds_scenes errors file_maker fit_check job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
     "opening": "errors superblock h5py hdf5plugin",
@@ -252,7 +270,9 @@ MAY_IMPORT: dict[str, str] = {
     "commands.demo": "demo click",
     "commands.export": "tables.index_export click",
     "commands.info": "info click",
+    "commands.plan": "patch_plan planning schema click",
     "commands.preview": "preview schema click",
+    "commands.scan": "schema settings source_scan sources.naming units click",
     "commands.split": "errors splits.leakage schema splits.files splits.methods click",
     "commands.verify": "verification click",
     "stores": "",

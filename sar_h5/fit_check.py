@@ -1,0 +1,48 @@
+"""Whether a conversion fits into memory and onto the disk, told before any long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sar_h5.job import Job, check_disk
+from sar_h5.memory_need import check_memory, rasters_memory, shards_memory
+from sar_h5.raster_forecast import forecast_rasters
+from sar_h5.raster_job import RasterJob
+from sar_h5.settings import ConvertSettings
+from sar_h5.shard_forecast import forecast_shards
+from sar_h5.shard_job import ShardJob
+
+LONG_WORK_NBYTES = 1_000_000_000
+"""From so many bytes of pixels on, samples are compressed to tell the size before all of them are read for bounds or a
+palette; below, the check after that comes early enough."""
+
+
+def check_fit(directory: Path, jobs: Sequence[Job[Any]], settings: ConvertSettings) -> None:
+    """Refuse what cannot fit.
+
+    Args:
+        directory: where the results go.
+        jobs: one for each file, before any of them has read its scenes.
+        settings: of the conversion.
+
+    Raises:
+        InsufficientMemoryError: where this process may have less memory than the conversion takes.
+        OutputError: where less disk is free than the results are expected to take.
+    """
+    check_memory(max((_memory_nbytes(job, settings) for job in jobs), default=0))
+    if sum(job.source_nbytes for job in jobs) >= LONG_WORK_NBYTES:
+        check_disk(directory, sum(_file_nbytes(job, settings) for job in jobs))
+
+
+def _memory_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
+    return (rasters_memory if isinstance(job, RasterJob) else shards_memory)(job.scenes, settings)
+
+
+def _file_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
+    if isinstance(job, RasterJob) and job.scenes:
+        return forecast_rasters(job.scenes, None, settings, job.polarization).nbytes
+    if isinstance(job, ShardJob):
+        return forecast_shards(job.scenes, job.bounds, settings, job.polarization).nbytes
+    return 0
