@@ -1,4 +1,4 @@
-"""``python -m benchmarks.planning_constants``: the constants of ``sar_h5.planning``, measured on simulated products.
+"""``python -m benchmarks.planning_constants``: the constants of ``forecasts.planning``, measured on simulated products.
 
 Sizes come from compressing patches as a conversion does. Times are CPU seconds of whole runs in fresh processes, which
 other work on the machine disturbs least; memory is the peak of such a process beyond its imports.

@@ -13,8 +13,7 @@ Sources to files:
 
 Before a conversion:
 
-- ``source_scan``: what is there, what is broken, and what converting it will take; ``fit_check``: whether it fits.
-- ``patch_plan``: the same for patches that are not there yet, from what ``planning`` has measured.
+- ``forecasts``: what is there, what is broken, what converting it will take, and whether it fits.
 
 About a file:
 
@@ -52,10 +51,11 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.forecasts.patch_plan import plan as plan
+    from sar_h5.forecasts.source_scan import scan as scan
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
-    from sar_h5.patch_plan import plan as plan
     from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
     from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
     from sar_h5.pictures.footprint_map import plot_footprints as plot_footprints
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from sar_h5.samplers.kinds import SceneWeightedSampler as SceneWeightedSampler
     from sar_h5.samplers.kinds import SubsetSampler as SubsetSampler
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
-    from sar_h5.source_scan import scan as scan
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
     from sar_h5.splits.files import split_file as split_file
@@ -110,14 +109,14 @@ _HOMES = {
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
-    "plan": "sar_h5.patch_plan",
+    "plan": "sar_h5.forecasts.patch_plan",
     "plot_augmentations": "sar_h5.pictures.augmentation",
     "plot_footprints": "sar_h5.pictures.footprint_map",
     "plot_histogram": "sar_h5.pictures.histogram",
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
-    "scan": "sar_h5.source_scan",
+    "scan": "sar_h5.forecasts.source_scan",
     "split_file": "sar_h5.splits.files",
     "split_overlap": "sar_h5.splits.leakage",
     "to_db": "sar_h5.radiometry",

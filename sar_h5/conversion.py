@@ -11,7 +11,7 @@ from typing import Any
 
 from sar_h5.errors import BadSource, BadSourceError, OutputError
 from sar_h5.file_maker import FileMaker
-from sar_h5.fit_check import check_fit
+from sar_h5.forecasts.fit_check import check_fit
 from sar_h5.job import Job, check_disk
 from sar_h5.pending import PendingFile
 from sar_h5.pixel_cache import PixelCache

@@ -93,26 +93,26 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
     "summary": "errors",
-    "rounding": "",
-    "memory_limit": "",
-    "planning": "errors",
-    "patch_plan": "cores errors planning rounding schema",
-    "memory_need": "errors memory_limit planning rounding settings sources.scene",
-    "source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
-    "forecast": "cutting encoding job packing planning radiometry settings",
-    "shard_forecast": "cutting encoding errors forecast job palette radiometry settings shard_job sources.scene",
-    "raster_forecast": (
-        "bands cutting encoding errors forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
+    "forecasts.rounding": "",
+    "forecasts.memory_limit": "",
+    "forecasts.planning": "errors",
+    "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema",
+    "forecasts.memory_need": "errors forecasts.memory_limit forecasts.planning forecasts.rounding settings sources.scene",
+    "forecasts.source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
+    "forecasts.forecast": "cutting encoding job packing forecasts.planning radiometry settings",
+    "forecasts.shard_forecast": "cutting encoding errors forecasts.forecast job palette radiometry settings shard_job sources.scene",
+    "forecasts.raster_forecast": (
+        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
         "numpy"
     ),
-    "fit_check": "job memory_need raster_forecast raster_job settings shard_forecast shard_job",
-    "scan_report": "errors forecast rounding",
-    "source_scan": (
-        "bands errors forecast job memory_limit memory_need progress quantiles radiometry raster_forecast scan_report "
-        "settings shard_forecast shard_job source_checks sources.discovery sources.scene survey"
+    "forecasts.fit_check": "job forecasts.memory_need forecasts.raster_forecast raster_job settings forecasts.shard_forecast shard_job",
+    "forecasts.scan_report": "errors forecasts.forecast forecasts.rounding",
+    "forecasts.source_scan": (
+        "bands errors forecasts.forecast job forecasts.memory_limit forecasts.memory_need progress quantiles radiometry forecasts.raster_forecast forecasts.scan_report "
+        "settings forecasts.shard_forecast shard_job forecasts.source_checks sources.discovery sources.scene survey"
     ),
     "conversion": (
-        "splits.bounds_scenes errors file_maker fit_check job pending pixel_cache progress raster_job settings shard_job sources.discovery "
+        "splits.bounds_scenes errors file_maker forecasts.fit_check job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
     "opening": "errors superblock h5py hdf5plugin",
@@ -270,9 +270,9 @@ MAY_IMPORT: dict[str, str] = {
     "commands.demo": "demo click",
     "commands.export": "tables.index_export click",
     "commands.info": "info click",
-    "commands.plan": "patch_plan planning schema click",
+    "commands.plan": "forecasts.patch_plan forecasts.planning schema click",
     "commands.preview": "preview schema click",
-    "commands.scan": "schema settings source_scan sources.naming units click",
+    "commands.scan": "schema settings forecasts.source_scan sources.naming units click",
     "commands.split": "errors splits.leakage schema splits.files splits.methods click",
     "commands.verify": "verification click",
     "stores": "",
@@ -280,6 +280,7 @@ MAY_IMPORT: dict[str, str] = {
     "samplers": "",
     "tables": "",
     "maps": "",
+    "forecasts": "",
 }
 
 

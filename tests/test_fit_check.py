@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sar_h5 import convert, fit_check, memory_need
+from sar_h5 import convert
 from sar_h5.errors import InsufficientMemoryError, OutputError
+from sar_h5.forecasts import fit_check, memory_need
 from sar_h5.raster_job import RasterJob
 from tests.command_line import CommandLine
 from tests.conftest import make_shards

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sar_h5 import memory_limit
-from sar_h5.memory_limit import allowed_memory_nbytes
+from sar_h5.forecasts import memory_limit
+from sar_h5.forecasts.memory_limit import allowed_memory_nbytes
 
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sar_h5 import memory_need
 from sar_h5.errors import InsufficientMemoryError
-from sar_h5.memory_need import check_memory, rasters_memory, shards_memory
-from sar_h5.planning import IMPORTS_NBYTES
+from sar_h5.forecasts import memory_need
+from sar_h5.forecasts.memory_need import check_memory, rasters_memory, shards_memory
+from sar_h5.forecasts.planning import IMPORTS_NBYTES
 from sar_h5.settings import ConvertSettings
 from sar_h5.sources.discovery import discover
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sar_h5 import plan
 from sar_h5.errors import SettingError
-from sar_h5.patch_plan import COMMON_COUNTS, COMMON_SIZES, plan_common_sizes, table_to_text
-from sar_h5.planning import MEASURED_CODECS
+from sar_h5.forecasts.patch_plan import COMMON_COUNTS, COMMON_SIZES, plan_common_sizes, table_to_text
+from sar_h5.forecasts.planning import MEASURED_CODECS
 from tests.command_line import CommandLine
 
 

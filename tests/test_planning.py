@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sar_h5 import convert, planning
+from sar_h5 import convert
 from sar_h5.errors import SettingError
+from sar_h5.forecasts import planning
 from sar_h5.schema import ENCODINGS
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.rounding import bytes_in_words, round_to_two_digits, seconds_in_words
+from sar_h5.forecasts.rounding import bytes_in_words, round_to_two_digits, seconds_in_words
 
 
 @given(st.floats(1e-6, 1e30))

@@ -9,10 +9,10 @@ import pytest
 
 from sar_h5 import convert
 from sar_h5.errors import SettingError
-from sar_h5.forecast import Forecast
+from sar_h5.forecasts.forecast import Forecast
+from sar_h5.forecasts.shard_forecast import forecast_shards
 from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.settings import ConvertSettings
-from sar_h5.shard_forecast import forecast_shards
 from sar_h5.sources.shards import NpyShard
 from tests.conftest import make_dn
 

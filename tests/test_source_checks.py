@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import SourceError
+from sar_h5.forecasts.source_checks import check_rasters, check_shards
 from sar_h5.progress import Progress
-from sar_h5.source_checks import check_rasters, check_shards
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.shards import NpyShard
 from tests.conftest import make_shards

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy_format
 
-from sar_h5 import convert, scan, source_scan
+from sar_h5 import convert, scan
 from sar_h5.errors import SettingError, SourceError
+from sar_h5.forecasts import source_scan
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_dn, make_shards
 from tests.raster_files import write_raster

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from sar_h5.patch_plan import USUAL_BATCH_SIZE, plan, plan_common_sizes, table_to_text
-from sar_h5.planning import LIKE_POLARIZATION, MEASURED_CODECS
+from sar_h5.forecasts.patch_plan import USUAL_BATCH_SIZE, plan, plan_common_sizes, table_to_text
+from sar_h5.forecasts.planning import LIKE_POLARIZATION, MEASURED_CODECS
 from sar_h5.schema import ENCODINGS
 
 

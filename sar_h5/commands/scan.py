@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from sar_h5.forecasts.source_scan import scan
 from sar_h5.schema import ENCODINGS
 from sar_h5.settings import CODECS, DEFAULT_CACHE_NBYTES, VALID_MEASURES, ValidMeasure
-from sar_h5.source_scan import scan
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.units import Units
 

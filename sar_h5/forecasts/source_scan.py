@@ -10,19 +10,19 @@ from typing import TypeVar
 
 from sar_h5.bands import raster_nbytes
 from sar_h5.errors import BadSource, BoundsError, RadiometryError
-from sar_h5.forecast import Forecast
+from sar_h5.forecasts.forecast import Forecast
+from sar_h5.forecasts.memory_limit import allowed_memory_nbytes
+from sar_h5.forecasts.memory_need import rasters_memory, shards_memory
+from sar_h5.forecasts.raster_forecast import forecast_rasters
+from sar_h5.forecasts.scan_report import PolarizationPlan, ScanReport
+from sar_h5.forecasts.shard_forecast import forecast_shards
+from sar_h5.forecasts.source_checks import check_rasters, check_shards
 from sar_h5.job import Scene
-from sar_h5.memory_limit import allowed_memory_nbytes
-from sar_h5.memory_need import rasters_memory, shards_memory
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds
-from sar_h5.raster_forecast import forecast_rasters
-from sar_h5.scan_report import PolarizationPlan, ScanReport
 from sar_h5.settings import DEFAULT_CACHE_NBYTES, ConvertSettings, ValidMeasure
-from sar_h5.shard_forecast import forecast_shards
 from sar_h5.shard_job import ShardJob
-from sar_h5.source_checks import check_rasters, check_shards
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.scene import RasterScene, ShardScene
 from sar_h5.survey import sort_by_use

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sar_h5 import planning
 from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
-from sar_h5.rounding import bytes_in_words, seconds_in_words
+from sar_h5.forecasts import planning
+from sar_h5.forecasts.rounding import bytes_in_words, seconds_in_words
 from sar_h5.schema import ENCODINGS
 
 USUAL_BATCH_SIZE = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from sar_h5.errors import BadSource
-from sar_h5.forecast import Forecast
-from sar_h5.rounding import bytes_in_words, seconds_in_words
+from sar_h5.forecasts.forecast import Forecast
+from sar_h5.forecasts.rounding import bytes_in_words, seconds_in_words
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sar_h5.errors import InsufficientMemoryError
-from sar_h5.memory_limit import allowed_memory_nbytes
-from sar_h5.planning import conversion_memory
-from sar_h5.rounding import bytes_in_words
+from sar_h5.forecasts.memory_limit import allowed_memory_nbytes
+from sar_h5.forecasts.planning import conversion_memory
+from sar_h5.forecasts.rounding import bytes_in_words
 from sar_h5.settings import ConvertSettings
 from sar_h5.sources.scene import RasterScene, ShardScene
 

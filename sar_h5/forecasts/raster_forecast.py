@@ -14,7 +14,7 @@ from sar_h5.bands import raster_nbytes
 from sar_h5.cutting import PatchBatch, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, mask_dn, palette_storage
 from sar_h5.errors import BoundsError, SourceError
-from sar_h5.forecast import (
+from sar_h5.forecasts.forecast import (
     MOST_PATCHES,
     PIXELS_DECIDE,
     SAMPLED_PLACES,

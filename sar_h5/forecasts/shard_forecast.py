@@ -9,7 +9,15 @@ from contextlib import suppress
 from sar_h5.cutting import BATCH_NBYTES
 from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import SourceError
-from sar_h5.forecast import PIXELS_DECIDE, SAMPLED_PLACES, SAMPLED_SCENES, Forecast, Sample, Work, make_forecast
+from sar_h5.forecasts.forecast import (
+    PIXELS_DECIDE,
+    SAMPLED_PLACES,
+    SAMPLED_SCENES,
+    Forecast,
+    Sample,
+    Work,
+    make_forecast,
+)
 from sar_h5.job import spread, why_no_palette
 from sar_h5.palette import Palette, find_levels
 from sar_h5.radiometry import Bounds, Floats

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from sar_h5.cutting import BatchToMake
 from sar_h5.encoding import Storage
+from sar_h5.forecasts.planning import MEASURED_CODECS, file_nbytes
 from sar_h5.job import make_plan, spread
 from sar_h5.packing import Packer
-from sar_h5.planning import MEASURED_CODECS, file_nbytes
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import AUTO, ConvertSettings
 

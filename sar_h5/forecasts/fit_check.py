@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sar_h5.forecasts.memory_need import check_memory, rasters_memory, shards_memory
+from sar_h5.forecasts.raster_forecast import forecast_rasters
+from sar_h5.forecasts.shard_forecast import forecast_shards
 from sar_h5.job import Job, check_disk
-from sar_h5.memory_need import check_memory, rasters_memory, shards_memory
-from sar_h5.raster_forecast import forecast_rasters
 from sar_h5.raster_job import RasterJob
 from sar_h5.settings import ConvertSettings
-from sar_h5.shard_forecast import forecast_shards
 from sar_h5.shard_job import ShardJob
 
 LONG_WORK_NBYTES = 1_000_000_000
