@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Estimate what patches take in disk, memory and time, without any data.
 
-    By constants measured on simulated scenes; sar-h5 scan measures a source, sar-h5 bench a machine.
+    By constants measured on simulated scenes; the command scan measures a source, and bench a machine.
 
     \b
     A table of common numbers, sizes and codecs:
