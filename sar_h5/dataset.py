@@ -77,6 +77,9 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         cache_nbytes: the most memory that patches may take which are kept, as stored, for later epochs: for storage so
             slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
             of its own. 0 for none.
+        verify: "always" checks the stored bytes of each patch against the checksum in the file's index when they are
+            read; where they differ the patch cannot be read, see ``on_bad_sample``. VERIFYCOST "never"
+            takes them as they are.
 
     Attributes:
         path: the file, or a tuple of several.
@@ -115,10 +118,12 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         fill: float = 0.0,
         on_bad_sample: Policy = "raise",
         cache_nbytes: int = 0,
+        verify: Literal["never", "always"] = "never",
     ) -> None:
+        check_choice("verify", verify, ("never", "always"))
         check_choice("output", output, ("values", "codes"))
         check_choice("how", how, ("inner", "outer"))
-        store = _open(path, dataset, how, fill, cache_nbytes)
+        store = _open(path, dataset, how, fill, cache_nbytes, checked=verify == "always")
         super().__init__(
             store,
             patches=_choose(store, indices, split, split_name, where, manifest),
@@ -233,18 +238,24 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
 
 
 def _open(
-    path: str | Path | Sequence[str | Path], dataset: str | None, how: How, fill: float, cache_nbytes: int
+    path: str | Path | Sequence[str | Path],
+    dataset: str | None,
+    how: How,
+    fill: float,
+    cache_nbytes: int,
+    *,
+    checked: bool,
 ) -> FilePatches | JoinedFiles:
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     if not paths:
         raise SettingError("expected a file, or several; found an empty list")
     if len(paths) == 1:
-        return FilePatches(paths[0], dataset, cache_nbytes)
+        return FilePatches(paths[0], dataset, cache_nbytes, checked=checked)
     if dataset is not None:
         raise SettingError(
             f"dataset={dataset!r} is for a single file; several are joined by what /index says of /patches"
         )
-    return JoinedFiles(paths, how, fill, cache_nbytes)
+    return JoinedFiles(paths, how, fill, cache_nbytes, checked=checked)
 
 
 def _choose(
