@@ -168,6 +168,10 @@ rasters, ``BOUNDS_SCENES`` on the root where bounds are percentiles."""
 BOUNDS_SCENES = "bounds_scenes"
 """Attribute of the root: the names of the scenes whose valid pixels gave the bounds. Files of before it lack it."""
 
+DROPPED_PATCHES = "dropped_patches"
+"""Attribute of the root of files from which a repair has dropped patches: int64 (n, 4), a row for each with its scene
+(number in /scenes), its position among the patches that the conversion kept of that scene, its row and its column."""
+
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",
     "dn": "digital numbers of patches: value = lut[code]",

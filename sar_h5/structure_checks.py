@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -10,29 +12,99 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.chunk_table import ChunkTable, read_chunk_table
+from sar_h5.contents import open_file
 from sar_h5.schema import Column, FileSettings
 from sar_h5.verify_report import Problem, ProblemKind
 
 Columns = dict[str, npt.NDArray[Any]]
 
+_FROM_DAMAGE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    IndexError,
+    OverflowError,
+    AttributeError,
+)
+"""What h5py raises, anywhere, where metadata are damaged."""
+
 
 @dataclass(frozen=True)
 class Structure:
-    """A file whose layout is sound enough to look at its patches.
+    """A file whose layout is sound enough to look at its patches, as plain data.
 
     Attributes:
-        patches: the dataset (N, P, P).
+        dtype: of what is stored.
+        table: where the chunk of each patch lies, and its checksum; size 0 where there is none.
         index: the columns of ``/index``.
         scenes: the columns of ``/scenes``.
         lut: float32 (K,), or None for float32 values.
         settings: what holds for all patches.
+        has_histogram: whether digital numbers were counted, so that codes stand for them.
+        attributes: those of the root that are texts, by name.
+        dropped: int64 (n, 4), the patches that repairs have dropped: scene, position in it, row, column.
     """
 
-    patches: h5py.Dataset
+    dtype: np.dtype[Any]
+    table: ChunkTable
     index: Columns
     scenes: Columns
     lut: npt.NDArray[np.float32] | None
     settings: FileSettings
+    has_histogram: bool
+    attributes: Mapping[str, str]
+    dropped: npt.NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """How many patches there are."""
+        return len(self.table.offsets)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(P, P)."""
+        return self.settings.patch_size, self.settings.patch_size
+
+    @property
+    def patch_nbytes(self) -> int:
+        """Size of a patch, decoded."""
+        return self.settings.patch_size**2 * self.dtype.itemsize
+
+    @property
+    def from_dn(self) -> bool:
+        """Whether codes stand for digital numbers."""
+        return self.settings.encoding != "float32" and self.has_histogram
+
+
+@dataclass(frozen=True)
+class StructureReport:
+    """What was found about the structure of a file.
+
+    Attributes:
+        structure: the layout; None where it is too broken to look at patches.
+        problems: in the order of the file.
+    """
+
+    structure: Structure | None
+    problems: tuple[Problem, ...]
+
+
+def check_structure(path: str | Path) -> StructureReport:
+    """Check everything about a file but its patches. HDF5 may loop without end where the file is damaged."""
+    problems: list[Problem] = []
+    found: Structure | None = None
+    try:
+        with open_file(path) as file:
+            check = StructureCheck(file, problems)
+            found = check.check()
+            check.check_readable()
+    except _FROM_DAMAGE as error:  # what was found before still counts
+        problems.append(Problem("/", ProblemKind.CORRUPT, f"HDF5 cannot read on: {error}"))
+    return StructureReport(found, tuple(problems))
 
 
 class StructureCheck:
@@ -50,6 +122,10 @@ class StructureCheck:
         """Check everything that can be checked; None where the patches cannot be looked at."""
         if not self._check_root():
             return None
+        before = len(self._problems)
+        self._check_links(self._file)
+        if len(self._problems) > before:
+            return None
         settings = self._check_settings()
         patches = self._file.get(schema.PATCHES)
         if not isinstance(patches, h5py.Dataset):
@@ -65,7 +141,17 @@ class StructureCheck:
             return None
         if not self._check_places(index, scenes, settings):
             return None
-        return Structure(patches, index, scenes, lut, settings)
+        return Structure(
+            dtype=patches.dtype,
+            table=replace(read_chunk_table(patches), checksums=index["checksum"]),
+            index=index,
+            scenes=scenes,
+            lut=lut,
+            settings=settings,
+            has_histogram=schema.HISTOGRAM in self._file,
+            attributes={name: value for name, value in self._file.attrs.items() if isinstance(value, str)},
+            dropped=self._dropped(),
+        )
 
     def check_readable(self) -> None:
         """Visit every object and read every attribute, as tools do that show a file; what cannot be read raises."""
@@ -74,6 +160,27 @@ class StructureCheck:
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))
+
+    def _check_links(self, group: h5py.Group) -> None:
+        """Everything must lie in the file itself: a link to another file would have readers open that."""
+        for name in group:
+            link, place = group.get(name, getlink=True), f"{group.name.rstrip('/')}/{name}"
+            if isinstance(link, h5py.ExternalLink):
+                found = f"a link to {link.path} in {link.filename}"
+                self._add(place, ProblemKind.WRONG_TYPE, f"expected an object of this file, found {found}")
+            elif isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group and group.name == "/":
+                self._check_links(group[name])
+
+    def _dropped(self) -> npt.NDArray[np.int64]:
+        dropped = self._file.attrs.get(schema.DROPPED_PATCHES)
+        if dropped is None:
+            return np.empty((0, 4), np.int64)
+        rows: npt.NDArray[np.int64] = np.asarray(dropped)
+        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != 4:
+            found = f"{rows.dtype} of shape {rows.shape}"
+            self._add(f"/@{schema.DROPPED_PATCHES}", ProblemKind.WRONG_TYPE, f"expected int64 (n, 4), found {found}")
+            return np.empty((0, 4), np.int64)
+        return rows
 
     def _check_root(self) -> bool:
         attrs = self._file.attrs

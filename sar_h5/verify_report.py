@@ -13,6 +13,9 @@ class ProblemKind(StrEnum):
     WRONG_TYPE = "wrong type"
     WRONG_VALUE = "wrong value"
     CORRUPT = "corrupt"
+    UNRESPONSIVE = "unresponsive"
+    DIFFERENT = "different"
+    SOURCE_CHANGED = "source changed"
 
 
 @dataclass(frozen=True)
