@@ -78,8 +78,9 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
             of its own. 0 for none.
         verify: "always" checks the stored bytes of each patch against the checksum in the file's index when they are
-            read; where they differ the patch cannot be read, see ``on_bad_sample``. VERIFYCOST "never"
-            takes them as they are.
+            read; where they differ the patch cannot be read, see ``on_bad_sample``. That costs about a third of the
+            speed of decoding: measured from memory with two cores, 10,200 patches/s in place of 15,100 for VH and 7,800
+            in place of 12,300 for VV. "never" takes them as they are.
 
     Attributes:
         path: the file, or a tuple of several.

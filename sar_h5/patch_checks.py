@@ -32,13 +32,15 @@ class PatchReport:
 
     Attributes:
         problems: in the order of the file.
-        broken: bool (N,), which patches have one.
+        broken: bool (N,), which patches cannot be read, or hold what they cannot.
+        misstated: bool (N,), of which other patches the index states a wrong valid fraction.
         contents: uint8 (N, 32), the SHA-256 of the content of each patch that was checked and can be read.
         digest: of all patches, None where not all of them were checked and found sound.
     """
 
     problems: tuple[Problem, ...]
     broken: npt.NDArray[np.bool_]
+    misstated: npt.NDArray[np.bool_]
     contents: npt.NDArray[np.uint8]
     digest: str | None
 
@@ -48,6 +50,7 @@ class _Judged:
     numbers: Numbers
     problems: list[Problem]
     broken: Numbers
+    misstated: Numbers
     contents: npt.NDArray[np.uint8]
 
 
@@ -67,17 +70,19 @@ def check_patches(
     batches = (numbers[start : start + step] for start in range(0, len(numbers), step))
     judge = _Judge(reads, found)
     problems: list[Problem] = []
-    broken, contents = np.zeros(found.count, np.bool_), np.zeros((found.count, 32), np.uint8)
+    broken, misstated = np.zeros(found.count, np.bool_), np.zeros(found.count, np.bool_)
+    contents = np.zeros((found.count, 32), np.uint8)
     progress.start("verify", len(numbers) * found.patch_nbytes)
     for judged in in_order(judge.judge, batches, lambda some: len(some) * found.patch_nbytes, jobs, IN_FLIGHT_NBYTES):
         problems += judged.problems
         broken[judged.broken] = True
+        misstated[judged.misstated] = True
         contents[judged.numbers] = judged.contents
         progress.advance(len(judged.numbers) * found.patch_nbytes)
     digest = None
     if len(numbers) == found.count and not problems:
         digest = content_digest(found, contents)
-    return PatchReport(tuple(problems), broken, contents, digest)
+    return PatchReport(tuple(problems), broken, misstated, contents, digest)
 
 
 def content_digest(found: Structure, contents: npt.NDArray[np.uint8]) -> str:
@@ -111,6 +116,7 @@ class _Judge:
             for position, reason in unreadable.items()
         }
         highest, counted = self._measure(patches, sound)
+        misstated = []
         for position in sound:
             number = int(numbers[position])
             reason = self._fault(highest[position])
@@ -122,8 +128,11 @@ class _Judge:
             if reason is not None:
                 place = f"/{schema.INDEX}/valid_fraction[{number}]"
                 problems[position] = Problem(place, ProblemKind.WRONG_VALUE, reason)
+                misstated.append(position)
         order = sorted(problems)
-        return _Judged(numbers, [problems[position] for position in order], numbers[order], contents)
+        broken = [position for position in order if position not in misstated]
+        listed = [problems[position] for position in order]
+        return _Judged(numbers, listed, numbers[broken], numbers[misstated], contents)
 
     def _measure(
         self, patches: npt.NDArray[Any], sound: list[int]

@@ -137,6 +137,11 @@ class ShardJob:
         storage = self._predict_storage(sample)
         return self._make_plan(self._search_storage(progress) if storage is None else storage, sample)
 
+    def adopt(self, storage: Storage) -> Storage:
+        """Take the storage of a file that is there already, in place of :meth:`plan`; return it."""
+        self._encoder = ShardEncoder(storage)
+        return storage
+
     def replan(self, progress: Progress) -> Plan:
         """Search all values for a palette, after one has turned up that the predicted palette does not hold."""
         return self._make_plan(self._search_storage(progress), self._sample())

@@ -14,6 +14,8 @@ from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_checks import check_patches
 from sar_h5.patch_spread import spread_patches
 from sar_h5.progress import Progress
+from sar_h5.source_checks import SourceCheck
+from sar_h5.source_patches import SourcePatches
 from sar_h5.structure_checks import Structure
 from sar_h5.structure_process import check_structure_apart
 from sar_h5.verify_report import Problem, ProblemKind, VerifyReport
@@ -72,6 +74,14 @@ def verify(
         if patches.digest is not None and patches.digest != stated:
             message = f"expected {patches.digest}, found {stated}"
             problems.append(Problem("/@content_digest", ProblemKind.WRONG_VALUE, message))
+        if source is not None:
+            given = [source] if isinstance(source, (str, Path)) else list(source)
+            converted = SourcePatches(report.structure, given, threads)
+            wanted = np.zeros(report.structure.count, np.bool_)
+            wanted[numbers] = True
+            problems += SourceCheck(
+                reads, report.structure, converted, wanted, ~patches.broken, threads, bar
+            ).check()
     return VerifyReport(str(path), len(numbers), tuple(problems))
 
 
