@@ -12,7 +12,10 @@ Data flow through the modules in this order:
 - ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
   ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
   ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
-- ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
+- ``contents``, ``info``: what is in a file. ``structure_checks``, in a process of their own (``structure_process``,
+  ``structure_worker``), ``intact_reads``, ``patch_kernels``, ``patch_checks``, ``source_patches``, ``source_checks``,
+  ``verify_report``, ``verification``: whether it is right; ``repaired_file``, ``repair_summary``, ``file_repair``: made
+  right again.
 - ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
   select by and to export.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.file_repair import repair as repair
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
     from sar_h5.index_export import export_index as export_index
@@ -110,6 +114,7 @@ _HOMES = {
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "repair": "sar_h5.file_repair",
     "split_file": "sar_h5.split_files",
     "split_overlap": "sar_h5.leakage",
     "to_db": "sar_h5.radiometry",
@@ -150,6 +155,7 @@ __all__ = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repair",
     "split_file",
     "split_overlap",
     "to_db",

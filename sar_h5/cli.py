@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Export a file's index as a table: Parquet or CSV.",
     "info": "Show what a file holds.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "repair": "Make broken patches of a file again, or drop them, in a new file.",
     "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",
 }

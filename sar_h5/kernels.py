@@ -156,11 +156,11 @@ def read_values(
         if plain[number]:
             if not _read(pread, descriptor, offset, size, codes.nbytes, codes.ctypes.data):
                 return position
-            if checksums is not None and not _is_intact(crc32, codes.ctypes.data, size, checksums[number]):
+            if not _is_intact(crc32, checksums, number, codes.ctypes.data, size):
                 return position
-        elif not _read_frame(pread, descriptor, offset, size, codes.nbytes, frame):
-            return position
-        elif checksums is not None and not _is_intact(crc32, frame.ctypes.data, size, checksums[number]):
+        elif not _read_frame(pread, descriptor, offset, size, codes.nbytes, frame) or not _is_intact(
+            crc32, checksums, number, frame.ctypes.data, size
+        ):
             return position
         elif _is_copy(frame, size, codes.nbytes):
             in_place = True
@@ -194,13 +194,13 @@ def read_codes(
         if plain[number]:
             if not _read(pread, descriptor, offset, size, nbytes, target):
                 return position
-            if checksums is not None and not _is_intact(crc32, target, size, checksums[number]):
+            if not _is_intact(crc32, checksums, number, target, size):
                 return position
-        elif not _read_frame(pread, descriptor, offset, size, nbytes, frame):
-            return position
-        elif checksums is not None and not _is_intact(crc32, frame.ctypes.data, size, checksums[number]):
-            return position
-        elif not _decode(decompress, frame, target, nbytes):
+        elif (
+            not _read_frame(pread, descriptor, offset, size, nbytes, frame)
+            or not _is_intact(crc32, checksums, number, frame.ctypes.data, size)
+            or not _decode(decompress, frame, target, nbytes)
+        ):
             return position
     return len(numbers)
 
@@ -222,8 +222,11 @@ def _read_frame(pread: int, descriptor: int, offset: int, size: int, nbytes: int
 
 
 @compiled
-def _is_intact(crc32: int, address: int, size: int, checksum: np.uint32) -> bool:
-    return bool(call_crc32(crc32, address, size) == np.int64(checksum))
+def _is_intact(crc32: int, checksums: npt.NDArray[np.uint32] | None, number: int, address: int, size: int) -> bool:
+    """Tell whether the stored bytes of a patch have its checksum, where there are checksums to check."""
+    if checksums is None:
+        return True
+    return bool(call_crc32(crc32, address, size) == np.int64(checksums[number]))
 
 
 @compiled

@@ -54,9 +54,7 @@ class _Judged:
     contents: npt.NDArray[np.uint8]
 
 
-def check_patches(
-    reads: IntactReads, found: Structure, numbers: Numbers, jobs: int, progress: Progress
-) -> PatchReport:
+def check_patches(reads: IntactReads, found: Structure, numbers: Numbers, jobs: int, progress: Progress) -> PatchReport:
     """Check patches; the digest only where they are all there are.
 
     Args:
@@ -89,7 +87,8 @@ def content_digest(found: Structure, contents: npt.NDArray[np.uint8]) -> str:
     """Return the digest of a file from the SHA-256 of each of its patches' content, uint8 (N, 32)."""
     scenes, index = found.scenes, found.index
     places = zip(index["row"].tolist(), index["col"].tolist(), contents, strict=True)
-    return file_digest(found.settings, scenes["name"], scenes["patch_count"].tolist(), places, from_dn=found.from_dn)
+    names = scenes["name"].tolist()
+    return file_digest(found.settings, names, scenes["patch_count"].tolist(), places, from_dn=found.from_dn)
 
 
 class _Judge:
@@ -137,7 +136,7 @@ class _Judge:
     def _measure(
         self, patches: npt.NDArray[Any], sound: list[int]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Return the highest code or value of each patch (-1 where one is below 0 or NaN), and how many pixels count."""
+        """Return the highest code or value of each patch (-1 where one is negative or NaN), and the pixels that count."""
         highest, counted = np.zeros(len(patches)), np.zeros(len(patches), np.int64)
         flat = patches.reshape(len(patches), -1)
         if self._found.lut is not None:

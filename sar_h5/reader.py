@@ -234,8 +234,8 @@ def _read_table(path: str, file: h5py.File, source: PatchSource, *, checked: boo
 def _expect_table(path: str, table: ChunkTable | None) -> ChunkTable:
     if table is None:
         raise SettingError(
-            f'{path}: verify="always" needs each patch as one chunk, plain or Blosc, whose checksum /index tells; these '
-            'are stored otherwise: use verify="never"'
+            f'{path}: verify="always" needs each patch as one chunk, plain or Blosc, whose checksum /index tells; '
+            'these are stored otherwise: use verify="never"'
         )
     return table
 

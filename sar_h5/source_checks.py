@@ -32,6 +32,9 @@ class _Extra:
     row: int
     col: int
 
+    def __str__(self) -> str:
+        return f"{self.position}{f', at row {self.row} col {self.col}' if self.row >= 0 else ''}"
+
 
 class SourceCheck:
     """Compares a file with its source.
@@ -83,6 +86,8 @@ class SourceCheck:
             except SourceError as error:
                 reason = f"its source {self._source.path(scene)} cannot be compared: {error}"
                 self._add(f"/{schema.SCENES}/name[{scene}]", ProblemKind.SOURCE_CHANGED, reason)
+        if self._wanted.all():
+            self._report_scenes_left_out()
         return self.problems
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
@@ -98,7 +103,9 @@ class SourceCheck:
             self._add(f"/{schema.LUT}", ProblemKind.DIFFERENT, message)
         elif (apart := np.abs(ours - theirs)).max() > LUT_TOLERANCE:
             code = int(apart.argmax())
-            message = f"expected {theirs[code]:.9g} for code {code}, which follows from vmin and vmax, found {ours[code]:.9g}"
+            message = (
+                f"expected {theirs[code]:.9g} for code {code}, which follows from vmin and vmax, found {ours[code]:.9g}"
+            )
             self._add(f"/{schema.LUT}", ProblemKind.DIFFERENT, message)
 
     def _report_absent(self, scene: int) -> None:
@@ -106,6 +113,11 @@ class SourceCheck:
         broken = "; ".join(str(item) for item in self._source.broken)
         message = f"expected scene {name} in the source, which does not have it{': ' if broken else ''}{broken}"
         self._add(f"/{schema.SCENES}/name[{scene}]", ProblemKind.MISSING, message)
+
+    def _report_scenes_left_out(self) -> None:
+        for name in sorted(set(self._source.names) - set(self._found.scenes["name"].tolist())):
+            message = f"expected scene {name}, which the source has"
+            self._add(f"/{schema.SCENES}/name", ProblemKind.MISSING, message)
 
     def _check_identity(self, scene: int) -> None:
         scenes, now = self._found.scenes, self._source.identify(scene)
@@ -132,16 +144,18 @@ class SourceCheck:
         ):
             self.problems += problems
             seen[batch.numbers[batch.numbers >= 0] - start] = True
-            for at in np.flatnonzero(batch.numbers < 0).tolist():
-                if (position := int(batch.positions[at])) not in dropped:
-                    extra.append(_Extra(position, int(batch.made.rows[at]), int(batch.made.cols[at])))
+            extra += [
+                _Extra(int(batch.positions[at]), int(batch.made.rows[at]), int(batch.made.cols[at]))
+                for at in np.flatnonzero(batch.numbers < 0).tolist()
+                if int(batch.positions[at]) not in dropped
+            ]
         for number in (start + np.flatnonzero(~seen & self._wanted[start:stop])).tolist():
             message = f"expected it in {self._source.path(scene)}, which does not have it{self._place(number)}"
             self._add(f"/{schema.PATCHES}[{number}]", ProblemKind.DIFFERENT, message)
         if extra:
-            first = f"number {extra[0].position}" + (f", at row {extra[0].row} col {extra[0].col}" if extra[0].row >= 0 else "")
             message = (
-                f"expected all patches of {self._source.path(scene)}; {len(extra)} are missing, the first of them {first}"
+                f"expected all patches of {self._source.path(scene)}, of which {len(extra)} are missing; the first is "
+                f"number {extra[0]}"
             )
             self._add(f"/{schema.SCENES}/patch_count[{scene}]", ProblemKind.MISSING, message)
 

@@ -64,9 +64,7 @@ class SourcePatches:
         RadiometryError: where it holds pixels of another unit.
     """
 
-    def __init__(
-        self, found: Structure, sources: Sequence[str | Path], jobs: int, *, as_stored: bool = False
-    ) -> None:
+    def __init__(self, found: Structure, sources: Sequence[str | Path], jobs: int, *, as_stored: bool = False) -> None:
         self._found, self._jobs = found, jobs
         settings = _conversion_settings(found, jobs)
         polarization = found.settings.polarization
@@ -86,6 +84,11 @@ class SourcePatches:
             raise SourceError(f"{_names(sources)}: expected scenes of polarization {polarization}, found none{broken}")
         self.broken: tuple[BadSource, ...] = (*inventory.broken, *self._job.broken)
         self._scenes = {scene.info.name: scene for scene in self._job.scenes}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the source's scenes."""
+        return list(self._scenes)
 
     def path(self, scene: int) -> str | None:
         """Return where scene number ``scene`` of the file lies in the source; None where it is not there."""
@@ -124,7 +127,7 @@ class SourcePatches:
 
 
 class _Numbering:
-    """Which number patches of the source have in the file: by their place, or by their position where that is unknown."""
+    """Which number each patch of the source has in the file: by its place, or by its position where that is unknown."""
 
     def __init__(self, found: Structure, scene: int) -> None:
         start, count = int(found.scenes["patch_start"][scene]), int(found.scenes["patch_count"][scene])

@@ -7,6 +7,7 @@ while, and with this process.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import pickle
 import subprocess
@@ -66,10 +67,8 @@ class _Worker:
             return 0
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
         try:
             return process.wait(timeout=1)
         except subprocess.TimeoutExpired:
@@ -78,7 +77,8 @@ class _Worker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         code = _CODE.format(path=sys.path)
-        return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", code]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this package
 
     def _ask(
         self, process: subprocess.Popen[bytes], path: str, limit_s: float, late: threading.Event

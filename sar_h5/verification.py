@@ -79,9 +79,7 @@ def verify(
             converted = SourcePatches(report.structure, given, threads)
             wanted = np.zeros(report.structure.count, np.bool_)
             wanted[numbers] = True
-            problems += SourceCheck(
-                reads, report.structure, converted, wanted, ~patches.broken, threads, bar
-            ).check()
+            problems += SourceCheck(reads, report.structure, converted, wanted, ~patches.broken, threads, bar).check()
     return VerifyReport(str(path), len(numbers), tuple(problems))
 
 

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, str] = {
     "splitmix": "numpy",
     "symmetry": "splitmix numpy",
     "georeference": "schema numpy",
-    "digest": "radiometry schema numpy",
+    "digest": "conversion_kernels radiometry schema numpy",
     "cutting": "buffers radiometry tiling numpy",
     "encoding": "buffers conversion_kernels cutting palette quantiles radiometry schema settings units numpy",
     "progress": "tqdm",
@@ -113,7 +113,7 @@ MAY_IMPORT: dict[str, str] = {
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
     "shared_batches": "tagged_tensor numpy torch",
-    "shared_table": "chunk_table torch",
+    "shared_table": "chunk_table numpy torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
     "handle_pool": "errors",
@@ -135,9 +135,33 @@ MAY_IMPORT: dict[str, str] = {
     "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
-    "structure_checks": "schema verify_report h5py numpy",
-    "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
-    "verification": "contents errors patch_checks progress structure_checks verify_report",
+    "structure_checks": "chunk_table contents schema verify_report h5py numpy",
+    "structure_worker": "structure_checks",
+    "structure_process": "structure_checks verify_report",
+    "intact_reads": "buffers bulk_reads chunks structure_checks numpy",
+    "patch_kernels": "compiled numpy",
+    "patch_checks": (
+        "conversion_kernels cutting digest intact_reads patch_kernels progress radiometry schema structure_checks "
+        "verify_report workers numpy"
+    ),
+    "source_patches": (
+        "cutting encoding errors job pixel_cache progress raster_job schema settings shard_job sources.discovery "
+        "sources.scene structure_checks workers numpy"
+    ),
+    "source_checks": (
+        "conversion_kernels errors intact_reads progress schema source_patches structure_checks verify_report workers "
+        "numpy"
+    ),
+    "verification": (
+        "cores errors intact_reads patch_checks patch_spread progress source_checks source_patches structure_checks "
+        "structure_process verify_report numpy"
+    ),
+    "repair_summary": "",
+    "repaired_file": "columns compression errors schema structure_checks version h5py numpy",
+    "file_repair": (
+        "contents cores digest errors intact_reads job palette patch_checks pending progress repair_summary "
+        "repaired_file schema source_patches structure_checks structure_process verify_report numpy"
+    ),
     "conditions": "errors numpy",
     "where": "conditions errors",
     "manifest": "errors numpy",
@@ -248,6 +272,7 @@ MAY_IMPORT: dict[str, str] = {
     "commands.export": "index_export click",
     "commands.info": "info click",
     "commands.preview": "preview schema click",
+    "commands.repair": "file_repair click",
     "commands.split": "errors leakage schema split_files split_methods click",
     "commands.verify": "verification click",
 }

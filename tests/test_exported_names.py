@@ -40,6 +40,7 @@ PUBLIC = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repair",
     "split_file",
     "split_overlap",
     "to_db",

@@ -22,9 +22,7 @@ from sar_h5.verification import verify
 @click.option("--seed", type=int, default=0, show_default=True, help="Another one samples other patches.")
 @click.option("--jobs", type=int, help="Threads that read and check.  [default: as many as there are cores to use]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def command(
-    file: str, source: tuple[str, ...], sample: int | None, seed: int, jobs: int | None, as_json: bool
-) -> None:
+def command(file: str, source: tuple[str, ...], sample: int | None, seed: int, jobs: int | None, as_json: bool) -> None:
     """Check FILE from end to end: structure, attributes, index, the checksum and every code of every patch, the digest.
 
     Lists every problem with its place. Exit code 1 where there is one.
