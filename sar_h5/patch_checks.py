@@ -136,7 +136,7 @@ class _Judge:
     def _measure(
         self, patches: npt.NDArray[Any], sound: list[int]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Return the highest code or value of each patch (-1 where one is negative or NaN), and the pixels that count."""
+        """Return the highest code or value of each patch (-1: one is negative or NaN), and how many pixels count."""
         highest, counted = np.zeros(len(patches)), np.zeros(len(patches), np.int64)
         flat = patches.reshape(len(patches), -1)
         if self._found.lut is not None:

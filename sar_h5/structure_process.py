@@ -45,7 +45,7 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def check(self, path: str, limit_s: float) -> StructureReport:
-        for _ in range(2):
+        for _ in range(2):  # the first may end just now, having been idle
             process = self._process = self._process or self._start()
             late = threading.Event()
             report = self._ask(process, path, limit_s, late)
@@ -55,8 +55,6 @@ class _Worker:
             if late.is_set():
                 reason = f"HDF5 did not come back within {limit_s:.0f} s; it loops over damaged metadata, most likely"
                 return StructureReport(None, (Problem("/", ProblemKind.UNRESPONSIVE, reason),))
-            if status != 0:  # 0: it was idle and ended just when it was asked
-                break
         reason = f"HDF5 brought the process down that read it (exit status {status}): its metadata are damaged"
         return StructureReport(None, (Problem("/", ProblemKind.CORRUPT, reason),))
 
