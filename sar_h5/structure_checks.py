@@ -19,6 +19,9 @@ from sar_h5.verify_report import Problem, ProblemKind
 
 Columns = dict[str, npt.NDArray[Any]]
 
+MOST_PATCH_NBYTES = 1 << 30
+"""How large a patch may be that is read: 16,384 x 16,384 of float32."""
+
 _FROM_DAMAGE = (
     OSError,
     RuntimeError,
@@ -227,6 +230,11 @@ class StructureCheck:
         before = len(self._problems)
         if patches.shape[1:] != (size, size):
             self._add(place, ProblemKind.WRONG_TYPE, f"expected shape (N, {size}, {size}), found {patches.shape}")
+        if size**2 * patches.dtype.itemsize > MOST_PATCH_NBYTES:
+            found = f"{size} x {size} of {patches.dtype}"
+            self._add(
+                place, ProblemKind.WRONG_VALUE, f"expected at most {MOST_PATCH_NBYTES:,} bytes a patch, found {found}"
+            )
         if patches.chunks != (1, size, size):
             self._add(place, ProblemKind.WRONG_TYPE, f"expected chunks (1, {size}, {size}), found {patches.chunks}")
         kinds = {"palette": ("|u1", "<u2"), "dn": ("<u2",), "float32": ("<f4",)}[settings.encoding]

@@ -97,7 +97,8 @@ MAY_IMPORT: dict[str, str] = {
         "bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
         "sources.naming summary"
     ),
-    "contents": "errors schema superblock h5py hdf5plugin numpy",
+    "heap_guard": "schema h5py",
+    "contents": "errors heap_guard schema superblock h5py hdf5plugin numpy",
     "compiled": "numba",
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
