@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from types import TracebackType
 from typing import Any
 
@@ -41,6 +43,20 @@ class IntactReads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.chunks.close()
+
+    def announce(self, numbers: npt.NDArray[np.int64]) -> None:
+        """Tell the operating system which patches are about to be read; those that lie together in one go."""
+        if not hasattr(os, "posix_fadvise") or not len(numbers):
+            return
+        offsets, sizes = self.chunks.table.offsets[numbers], self.chunks.table.sizes[numbers]
+        start, end = int(offsets.min()), int((offsets + sizes).max())
+        if end - start <= 2 * int(sizes.sum()):
+            places = [(start, end - start)]
+        else:
+            places = list(zip(offsets.tolist(), sizes.tolist(), strict=True))
+        with contextlib.suppress(OSError, OverflowError):  # places that cannot be: the read itself says so
+            for offset, nbytes in places:
+                os.posix_fadvise(self.chunks.descriptor, offset, nbytes, os.POSIX_FADV_WILLNEED)
 
     def read(self, numbers: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], dict[int, str]]:
         """Read patches.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,13 +66,18 @@ def check_patches(reads: IntactReads, found: Structure, numbers: Numbers, jobs: 
         progress: told of every patch.
     """
     step = max(1, BATCH_NBYTES // found.patch_nbytes)
-    batches = (numbers[start : start + step] for start in range(0, len(numbers), step))
+
+    def batches() -> Iterator[Numbers]:
+        for start in range(0, len(numbers), step):
+            reads.announce(numbers[start : start + step])
+            yield numbers[start : start + step]
+
     judge = _Judge(reads, found)
     problems: list[Problem] = []
     broken, misstated = np.zeros(found.count, np.bool_), np.zeros(found.count, np.bool_)
     contents = np.zeros((found.count, 32), np.uint8)
     progress.start("verify", len(numbers) * found.patch_nbytes)
-    for judged in in_order(judge.judge, batches, lambda some: len(some) * found.patch_nbytes, jobs, IN_FLIGHT_NBYTES):
+    for judged in in_order(judge.judge, batches(), lambda some: len(some) * found.patch_nbytes, jobs, IN_FLIGHT_NBYTES):
         problems += judged.problems
         broken[judged.broken] = True
         misstated[judged.misstated] = True

@@ -4,7 +4,11 @@ Layout "patches": ``/patches`` holds integer codes (or float32 values), one Blos
 codes into
 values in [0, 1]; ``/index`` says where each patch comes from; ``/scenes`` describes the scenes; ``/histogram``
 counts the digital
-numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types.
+numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types, compressed, and
+with checksums.
+
+Single texts in attributes are of any length: h5py gives those as str, and texts of one length as bytes. They lie in
+HDF5's global heap, the one part of a file without checksums; ``heap_guard`` looks at that before HDF5 does.
 """
 
 from __future__ import annotations

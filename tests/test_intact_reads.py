@@ -75,3 +75,13 @@ def test_a_file_cut_or_replaced_meanwhile_is_noticed(file: Path, tmp_path: Path)
     other.replace(file)
     with pytest.raises(FormatError, match="has been replaced by a different one"):
         IntactReads(str(file), found)
+
+
+def test_announcing_what_will_be_read_changes_nothing_and_survives_places_that_cannot_be(file: Path) -> None:
+    found = structure(file)
+    found.table.offsets[[2, 3]] = [-5, 2**62]
+    with IntactReads(str(file), found) as reads:
+        for numbers in ([], [0, 1], [0, 19], [2], [3, 0], [2, 3]):
+            reads.announce(np.array(numbers, dtype=np.int64))
+        _, broken = reads.read(np.arange(5))
+        assert sorted(broken) == [2, 3]
