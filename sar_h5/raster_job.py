@@ -161,6 +161,18 @@ class RasterJob:
         except NotInPaletteError:
             raise SourceError("its pixels have changed while it was read") from None
 
+    def cut_at(self, scene: CachedScene, row: int, col: int) -> Stored | None:
+        """Return the one patch (P, P) whose top-left corner is given, filter or not; None where it leaves the scene.
+
+        Raises:
+            SourceError: where the raster cannot be read.
+        """
+        bottom, right = row + self.patch_size, col + self.patch_size
+        if min(row, col) < 0 or bottom > scene.info.height or right > scene.info.width:
+            return None
+        pixels = np.ascontiguousarray(scene.rows(row, bottom)[:, col:right])
+        return self._encoder.encode(pixels, scene.nodata).stored
+
     def check(self, scene: CachedScene, progress: Progress) -> None:
         """Read a scene, unless the survey has done so.
 

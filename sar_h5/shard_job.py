@@ -162,6 +162,18 @@ class ShardJob:
             progress.advance(values.nbytes)
             start += len(values)
 
+    def cut_at(self, scene: ShardScene, position: int) -> Stored | None:
+        """Return the one patch (P, P) at a position, filter or not; None where the shard has no so many.
+
+        Raises:
+            SourceError: where it cannot be read, or holds NaN or values outside [0, 1].
+        """
+        if position >= scene.count:
+            return None
+        patches, _ = self._encoder.encode(scene.patches(position, position + 1), self._settings.valid_measure)
+        patch: Stored = patches[0]
+        return patch
+
     def check(self, scene: ShardScene, progress: Progress) -> None:
         """Read a shard.
 

@@ -82,7 +82,8 @@ class SourceCheck:
                 continue
             try:
                 self._check_scene(scene, int(starts[scene]), int(ends[scene]))
-                self._check_identity(scene)
+                if self._wanted.all():
+                    self._check_identity(scene)
             except SourceError as error:
                 reason = f"its source {self._source.path(scene)} cannot be compared: {error}"
                 self._add(f"/{schema.SCENES}/name[{scene}]", ProblemKind.SOURCE_CHANGED, reason)
@@ -131,6 +132,14 @@ class SourceCheck:
             )
 
     def _check_scene(self, scene: int, start: int, stop: int) -> None:
+        rows = int(self._wanted[start:stop].sum()) * self._found.settings.patch_size
+        height = int(self._found.scenes["height"][scene])
+        if not self._wanted.all() and self._source.can_take_single and (height == schema.UNKNOWN or rows <= height):
+            self._check_single(start, stop)  # one by one they are fewer rows to read than the whole scene has
+        else:
+            self._check_whole(scene, start, stop)
+
+    def _check_whole(self, scene: int, start: int, stop: int) -> None:
         seen = np.zeros(stop - start, np.bool_)
         extra: list[_Extra] = []
         dropped = set(self._found.dropped[self._found.dropped[:, 0] == scene, 1].tolist())
@@ -149,28 +158,52 @@ class SourceCheck:
                 for at in np.flatnonzero(batch.numbers < 0).tolist()
                 if int(batch.positions[at]) not in dropped
             ]
-        for number in (start + np.flatnonzero(~seen & self._wanted[start:stop])).tolist():
-            message = f"expected it in {self._source.path(scene)}, which does not have it{self._place(number)}"
-            self._add(f"/{schema.PATCHES}[{number}]", ProblemKind.DIFFERENT, message)
-        if extra:
+        absent = start + np.flatnonzero(~seen & self._wanted[start:stop])
+        self.problems += [self._not_there(number) for number in absent.tolist()]
+        if extra and self._wanted.all():
             message = (
                 f"expected all patches of {self._source.path(scene)}, of which {len(extra)} are missing; the first is "
                 f"number {extra[0]}"
             )
             self._add(f"/{schema.SCENES}/patch_count[{scene}]", ProblemKind.MISSING, message)
 
+    def _check_single(self, start: int, stop: int) -> None:
+        """Compare the wanted patches of a scene, each read from the source by itself."""
+        chosen = np.flatnonzero(self._wanted[start:stop] & self._readable[start:stop]) + start
+        size = self._found.patch_nbytes
+        for problems in in_order(self._compare_single, chosen.tolist(), lambda _: size, self._jobs, IN_FLIGHT_NBYTES):
+            self.problems += problems
+
+    def _compare_single(self, number: int) -> list[Problem]:
+        expected = self._source.patch(number)
+        if expected is None:
+            return [self._not_there(number)]
+        numbers = np.array([number], np.int64)
+        stored, unreadable = self._reads.read(numbers)
+        return [] if unreadable else self._differences(numbers, stored, expected[np.newaxis])
+
+    def _not_there(self, number: int) -> Problem:
+        path = self._source.path(int(self._found.index["scene"][number]))
+        message = f"expected it in {path}, which does not have it{self._place(number)}"
+        return Problem(f"/{schema.PATCHES}[{number}]", ProblemKind.DIFFERENT, message)
+
     def _compare(self, batch: SourceBatch) -> list[Problem]:
         numbers = batch.numbers
         chosen = np.flatnonzero((numbers >= 0) & self._wanted[numbers] & self._readable[numbers])
         stored, unreadable = self._reads.read(numbers[chosen])
+        # Those that have gone bad since they were checked a moment ago are left to the next run.
+        still = [position for position in range(len(chosen)) if position not in unreadable]
+        return self._differences(numbers[chosen[still]], stored[still], batch.made.patches[chosen[still]])
+
+    def _differences(
+        self, numbers: npt.NDArray[np.int64], stored: npt.NDArray[Any], made: npt.NDArray[Any]
+    ) -> list[Problem]:
         problems = []
-        for position, at in enumerate(chosen.tolist()):
-            if position in unreadable:
-                continue  # it has gone bad since it was checked a moment ago
-            expected, found = self._alike(batch.made.patches[at]), self._alike(stored[position], ours=True)
+        for number, theirs, ours in zip(numbers.tolist(), made, stored, strict=True):
+            expected, found = self._alike(theirs), self._alike(ours, ours=True)
             differs = expected != found
             if differs.any():
-                problems.append(self._describe(int(numbers[at]), differs, expected, found))
+                problems.append(self._describe(number, differs, expected, found))
         return problems
 
     def _alike(self, patch: npt.NDArray[Any], *, ours: bool = False) -> npt.NDArray[Any]:

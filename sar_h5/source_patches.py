@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.cutting import PatchBatch
+from sar_h5.cutting import PatchBatch, Stored
 from sar_h5.encoding import Storage, float_storage
 from sar_h5.errors import BadSource, SourceError
 from sar_h5.job import Job
@@ -124,6 +124,29 @@ class SourcePatches:
             positions = np.arange(start, start + len(made.rows), dtype=np.int64)
             yield SourceBatch(numbering.numbers(made, positions), positions, made)
             start += len(positions)
+
+    @property
+    def can_take_single(self) -> bool:
+        """Whether :meth:`patch` works: where patches lie in the source is known without reading all of it."""
+        if isinstance(self._job, RasterJob):
+            return bool((self._found.index["row"] != UNKNOWN).all())
+        return self._found.settings.min_valid == 0
+
+    def patch(self, number: int) -> Stored | None:
+        """Return patch number ``number`` of the file, (P, P), as the source has it; None where it has not.
+
+        Raises:
+            SourceError: where it cannot be read.
+        """
+        found, scene = self._found, int(self._found.index["scene"][number])
+        source: Any = self._scenes[found.scenes["name"][scene]]
+        if isinstance(self._job, RasterJob):
+            return self._job.cut_at(source, int(found.index["row"][number]), int(found.index["col"][number]))
+        if not isinstance(self._job, ShardJob):
+            raise TypeError("there are rasters and shards, and no other jobs")
+        start, count = int(found.scenes["patch_start"][scene]), int(found.scenes["patch_count"][scene])
+        dropped = found.dropped[found.dropped[:, 0] == scene, 1]
+        return self._job.cut_at(source, int(undamaged_positions(count, dropped)[number - start]))
 
 
 class _Numbering:

@@ -43,7 +43,8 @@ def verify(
         path: a file of this package.
         source: the products, GeoTIFFs or shards that it was made from, to compare it with: they are converted again,
             with the file's bounds and settings, and compared value by value.
-        sample: check only so many patches, spread over the whole file, and no digest; the structure always.
+        sample: check only so many patches, spread over the whole file, and neither the digest nor the checksums of the
+            source's files; the structure always.
         jobs: number of threads; None for as many as this process may use cores.
         seed: of the choice of the sample; the same seed checks the same patches.
         progress: whether to show progress on standard error; None shows it on a terminal only.

@@ -15,6 +15,8 @@ import pytest
 from sar_h5 import convert, verify
 from sar_h5.compression import Codec
 from sar_h5.errors import RadiometryError, SettingError, SourceError
+from sar_h5.raster_job import RasterJob
+from sar_h5.shard_job import ShardJob
 from sar_h5.verify_report import Problem
 from tests.command_line import CommandLine
 from tests.conftest import make_shards
@@ -143,6 +145,31 @@ def test_a_sample_is_the_same_for_the_same_seed_and_leaves_the_digest_out(produc
     assert numbers[0] < total / 5
     assert numbers[-1] > total * 4 / 5
     assert verify(path, sample=10**9).patches == total
+
+
+def test_a_sample_is_compared_without_reading_all_of_the_source(
+    products: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shards").mkdir()
+    shards = make_shards(tmp_path / "shards", counts=(30, 20), size=32)
+    convert(tmp_path / "shards", tmp_path / "a")
+    options = {"patch_size": 32, "stride": 32, "polarization": "vv", "min_valid": 0.5}
+    convert(products, tmp_path / "b", **options)
+    convert(products, tmp_path / "c", encoding="float32", **options)
+    for jobs in (RasterJob, ShardJob):
+        monkeypatch.setattr(jobs, "cut", lambda *_: pytest.fail("read from end to end"))
+    for folder, source in (("a", tmp_path / "shards"), ("b", products), ("c", products)):
+        path = tmp_path / folder / "vv.h5"
+        assert verify(path, source=source, sample=20).problems == ()
+        for number in range(verify(path).patches):
+            change(path, number, [(3, 4)])
+        found = verify(path, source=source, sample=20).problems
+        assert len([item for item in found if item.place.startswith("/patches")]) == 20
+        assert all("1 of 1024 pixels" in item.message for item in found if item.place.startswith("/patches"))
+    np.save(sorted((tmp_path / "shards").glob("s1a*"))[0], shards[0][:1])
+    (tmp_path / "shards" / "metadata.npy").unlink()
+    found = verify(tmp_path / "a" / "vv.h5", source=tmp_path / "shards", sample=49).problems
+    assert sum("does not have it" in item.message for item in found) >= 28
 
 
 def test_any_number_of_jobs_finds_the_same(products: Path, tmp_path: Path) -> None:
