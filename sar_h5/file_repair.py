@@ -44,7 +44,8 @@ def repair(
 ) -> RepairSummary:
     """Write a sound copy of a file whose patches are broken; the file itself stays as it is.
 
-    Every patch is checked as :func:`sar_h5.verify` does. Sound ones are copied as they are stored, without compressing
+    Every patch is checked as :func:`sar_h5.verify` does; one is broken too where the index states another valid fraction
+    than its pixels have. Sound ones are copied as they are stored, without compressing
     them again. Broken ones are made again from the source, which must give the content that the file's digest tells; or
     dropped: from ``/index``, ``/scenes``, the splits and the digest, with a line in ``history`` and a row each in the
     attribute ``dropped_patches``. The structure of a file (attributes, columns, tables) cannot be mended.
