@@ -12,10 +12,10 @@ Data flow through the modules in this order:
 - ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
   ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
   ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
-- ``contents``, ``info``: what is in a file. ``structure_checks``, in a process of their own (``structure_process``,
-  ``structure_worker``), ``intact_reads``, ``patch_kernels``, ``patch_checks``, ``source_patches``, ``source_checks``,
-  ``verify_report``, ``verification``: whether it is right; ``repaired_file``, ``repair_summary``, ``file_repair``: made
-  right again.
+- ``contents``, ``info``: what is in a file. ``heap_guard``, ``structure_checks`` (in a process of their own:
+  ``structure_process``, ``structure_worker``), ``file_structure``, ``intact_reads``, ``patch_kernels``,
+  ``patch_checks``, ``source_patches``, ``source_checks``, ``verify_report``, ``verification``: whether it is right;
+  ``repaired_file``, ``patch_repair``, ``repair_summary``, ``file_repair``: made right again.
 - ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
   select by and to export.
 - ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become

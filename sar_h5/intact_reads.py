@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sar_h5.buffers import BufferPool
 from sar_h5.bulk_reads import bulk_reads
 from sar_h5.chunks import DirectChunks
-from sar_h5.structure_checks import Structure
+from sar_h5.file_structure import Structure
 
 
 class IntactReads:

@@ -13,11 +13,11 @@ from sar_h5 import schema
 from sar_h5.conversion_kernels import count_between
 from sar_h5.cutting import BATCH_NBYTES
 from sar_h5.digest import file_digest, hash_patches, patch_content
+from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_kernels import measure_codes
 from sar_h5.progress import Progress
 from sar_h5.radiometry import INSIDE_HIGH, INSIDE_LOW, is_inside
-from sar_h5.structure_checks import Structure
 from sar_h5.verify_report import Problem, ProblemKind
 from sar_h5.workers import in_order
 

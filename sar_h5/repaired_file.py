@@ -20,7 +20,7 @@ from sar_h5 import schema
 from sar_h5.columns import write_column
 from sar_h5.compression import Codec
 from sar_h5.errors import OutputError
-from sar_h5.structure_checks import Structure
+from sar_h5.file_structure import Structure
 from sar_h5.version import VERSION
 
 Numbers = npt.NDArray[np.int64]

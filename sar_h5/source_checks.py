@@ -11,10 +11,10 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.conversion_kernels import look_up
 from sar_h5.errors import SourceError
+from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
 from sar_h5.progress import Progress
 from sar_h5.source_patches import SourceBatch, SourcePatches
-from sar_h5.structure_checks import Structure
 from sar_h5.verify_report import Problem, ProblemKind
 from sar_h5.workers import in_order
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sar_h5.cutting import PatchBatch, Stored
 from sar_h5.encoding import Storage, float_storage
 from sar_h5.errors import BadSource, SourceError
+from sar_h5.file_structure import Structure
 from sar_h5.job import Job
 from sar_h5.pixel_cache import PixelCache
 from sar_h5.progress import Progress
@@ -22,7 +23,6 @@ from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.scene import SourceFile
-from sar_h5.structure_checks import Structure
 from sar_h5.workers import in_order
 
 IN_FLIGHT_NBYTES = 20 << 20

@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 
-from sar_h5.structure_checks import StructureReport
+from sar_h5.file_structure import StructureReport
 from sar_h5.verify_report import Problem, ProblemKind
 
 LIMIT_S = 60.0

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError, SourceError
+from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_checks import check_patches
 from sar_h5.patch_spread import spread_patches
 from sar_h5.progress import Progress
 from sar_h5.source_checks import SourceCheck
 from sar_h5.source_patches import SourcePatches
-from sar_h5.structure_checks import Structure
 from sar_h5.structure_process import check_structure_apart
 from sar_h5.verify_report import Problem, ProblemKind, VerifyReport
 

@@ -136,32 +136,36 @@ MAY_IMPORT: dict[str, str] = {
     "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
-    "structure_checks": "chunk_table contents schema verify_report h5py numpy",
+    "file_structure": "chunk_table schema verify_report numpy",
+    "structure_checks": "chunk_table contents file_structure schema verify_report h5py numpy",
     "structure_worker": "structure_checks",
-    "structure_process": "structure_checks verify_report",
-    "intact_reads": "buffers bulk_reads chunks structure_checks numpy",
+    "structure_process": "file_structure verify_report",
+    "intact_reads": "buffers bulk_reads chunks file_structure numpy",
     "patch_kernels": "compiled numpy",
     "patch_checks": (
-        "conversion_kernels cutting digest intact_reads patch_kernels progress radiometry schema structure_checks "
+        "conversion_kernels cutting digest file_structure intact_reads patch_kernels progress radiometry schema "
         "verify_report workers numpy"
     ),
     "source_patches": (
-        "cutting encoding errors job pixel_cache progress raster_job schema settings shard_job sources.discovery "
-        "sources.scene structure_checks workers numpy"
+        "cutting encoding errors file_structure job pixel_cache progress raster_job schema settings shard_job "
+        "sources.discovery sources.scene workers numpy"
     ),
     "source_checks": (
-        "conversion_kernels errors intact_reads progress schema source_patches structure_checks verify_report workers "
+        "conversion_kernels errors file_structure intact_reads progress schema source_patches verify_report workers "
         "numpy"
     ),
     "verification": (
-        "cores errors intact_reads patch_checks patch_spread progress source_checks source_patches structure_checks "
+        "cores errors file_structure intact_reads patch_checks patch_spread progress source_checks source_patches "
         "structure_process verify_report numpy"
     ),
     "repair_summary": "",
-    "repaired_file": "columns compression errors schema structure_checks version h5py numpy",
+    "repaired_file": "columns compression errors file_structure schema version h5py numpy",
+    "patch_repair": (
+        "contents digest errors file_structure intact_reads job palette patch_checks pending progress repair_summary "
+        "repaired_file schema source_patches verify_report numpy"
+    ),
     "file_repair": (
-        "contents cores digest errors intact_reads job palette patch_checks pending progress repair_summary "
-        "repaired_file schema source_patches structure_checks structure_process verify_report numpy"
+        "cores errors file_structure patch_repair pending progress repair_summary structure_process verify_report"
     ),
     "conditions": "errors numpy",
     "where": "conditions errors",

@@ -12,8 +12,9 @@ import pytest
 import sar_h5.bulk_reads
 from sar_h5 import convert
 from sar_h5.errors import FormatError
+from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
-from sar_h5.structure_checks import Structure, check_structure
+from sar_h5.structure_checks import check_structure
 from tests.conftest import make_shards
 from tests.damage import break_patch
 
