@@ -76,8 +76,8 @@ def _sound_structure(path: Path) -> Structure:
     report = check_structure_apart(path)
     if report.structure is None or report.problems:
         raise FormatError(
-            f"{path}: its structure is damaged, and only patches can be mended: {list_problems(report.problems)}; convert "
-            "again"
+            f"{path}: its structure is damaged, and only patches can be mended: {list_problems(report.problems)}; "
+            "convert again"
         )
     return report.structure
 
