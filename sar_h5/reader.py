@@ -16,7 +16,7 @@ from sar_h5 import schema
 from sar_h5.bulk_reads import BulkReads, bulk_reads, compile_loops
 from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
-from sar_h5.contents import PatchSource, find_patches, open_file
+from sar_h5.contents import PatchSource, find_patches, name_damage, open_file
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.lookup import Lookup
@@ -62,7 +62,7 @@ class PatchReader:
         self._checked = checked
         self._threads = DecodeThreads()
         self._opened: _Opened | None = None
-        with open_file(path) as file:
+        with name_damage(path), open_file(path) as file:
             self.source = find_patches(file, name)
             self.lut = _read_lut(file, self.source)
             self.table = _read_table(self.path, file, self.source, checked=checked)
@@ -199,7 +199,7 @@ class PatchReader:
         return self._opened
 
     def _look_again(self) -> None:
-        with open_file(self.path) as file:
+        with name_damage(self.path), open_file(self.path) as file:
             source = find_patches(file, self.source.name)
             # Another process may have appended patches; the copy goes on with those it knows.
             if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:

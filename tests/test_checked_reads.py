@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 import sar_h5.bulk_reads
 from sar_h5 import SARH5Dataset, convert
-from sar_h5.errors import CorruptPatchError, FormatError, SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.native import find_native_reads
 from tests.conftest import make_shards
 from tests.patch_files import chunk_place, overwrite, raw_chunks
@@ -109,6 +109,26 @@ def test_of_many_flipped_bits_none_is_served(sound: Path, tmp_path: Path) -> Non
         served = patches.__getitems__(list(range(COUNT)))
         assert patches.bad_samples == {number: 1}
         assert torch.equal(torch.stack(list(served)), torch.stack([*whole[:number], *whole[number + 1 :]]))
+
+
+def test_a_changed_byte_outside_the_patches_gives_an_error_of_ours_or_the_right_samples(
+    sound: Path, tmp_path: Path
+) -> None:
+    content, whole = sound.read_bytes(), torch.stack(list(SARH5Dataset(sound)))
+    is_patch = np.zeros(len(content), bool)
+    for number in range(COUNT):
+        offset, size = chunk_place(sound, number)
+        is_patch[offset : offset + size] = True
+    generator, refused = np.random.default_rng(4), 0
+    for place in generator.choice(np.flatnonzero(~is_patch), 80, replace=False).tolist():
+        changed = bytearray(content)
+        changed[place] ^= int(generator.integers(1, 256))
+        (tmp_path / "changed.h5").write_bytes(changed)
+        try:
+            assert torch.equal(torch.stack(list(SARH5Dataset(tmp_path / "changed.h5", verify="always"))), whole)
+        except SarH5Error:
+            refused += 1
+    assert refused > 10
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"] if os.name == "posix" else ["spawn"])
