@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,34 @@ class _Extra:
 
     def __str__(self) -> str:
         return f"{self.position}{f', at row {self.row} col {self.col}' if self.row >= 0 else ''}"
+
+
+def check_source(
+    reads: IntactReads,
+    found: Structure,
+    sources: Sequence[str | Path],
+    numbers: npt.NDArray[np.int64],
+    readable: npt.NDArray[np.bool_],
+    jobs: int,
+    progress: Progress,
+) -> list[Problem]:
+    """Compare patches of a file with its source, converted again.
+
+    Args:
+        reads: of the file.
+        found: its structure.
+        sources: products, GeoTIFFs or shards.
+        numbers: int64 (n,), which patches to compare.
+        readable: bool (N,), which of all can be read; others are on the list already.
+        jobs: number of threads.
+        progress: told of all that is read.
+
+    Raises:
+        SourceError: where the source holds nothing of the file's polarization.
+    """
+    wanted = np.zeros(found.count, np.bool_)
+    wanted[numbers] = True
+    return SourceCheck(reads, found, SourcePatches(found, sources, jobs), wanted, readable, jobs, progress).check()
 
 
 class SourceCheck:

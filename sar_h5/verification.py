@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,6 @@ from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_checks import check_patches
 from sar_h5.patch_spread import spread_patches
 from sar_h5.progress import Progress
-from sar_h5.source_checks import SourceCheck
-from sar_h5.source_patches import SourcePatches
 from sar_h5.structure_process import check_structure_apart
 from sar_h5.verify_report import Problem, ProblemKind, VerifyReport
 
@@ -77,10 +76,8 @@ def verify(
             problems.append(Problem("/@content_digest", ProblemKind.WRONG_VALUE, message))
         if source is not None:
             given = [source] if isinstance(source, (str, Path)) else list(source)
-            converted = SourcePatches(report.structure, given, threads)
-            wanted = np.zeros(report.structure.count, np.bool_)
-            wanted[numbers] = True
-            problems += SourceCheck(reads, report.structure, converted, wanted, ~patches.broken, threads, bar).check()
+            checks = import_module("sar_h5.source_checks")  # which needs rasterio and takes a second to load
+            problems += checks.check_source(reads, report.structure, given, numbers, ~patches.broken, threads, bar)
     return VerifyReport(str(path), len(numbers), tuple(problems))
 
 

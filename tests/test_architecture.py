@@ -155,8 +155,8 @@ MAY_IMPORT: dict[str, str] = {
         "numpy"
     ),
     "verification": (
-        "cores errors file_structure intact_reads patch_checks patch_spread progress source_checks source_patches "
-        "structure_process verify_report numpy"
+        "cores errors file_structure intact_reads patch_checks patch_spread progress structure_process verify_report "
+        "numpy"
     ),
     "repair_summary": "",
     "repaired_file": "columns compression errors file_structure schema version h5py numpy",
@@ -359,6 +359,8 @@ def test_no_module_uses_a_private_name_of_another(module: str) -> None:
         ("import sar_h5; sar_h5.LazyPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.SARPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.convert", ["torch"]),
+        ("import sar_h5; sar_h5.verify", ["torch", "rasterio", "click"]),
+        ("import sar_h5; sar_h5.repair", ["torch"]),
         ("import sar_h5.cli", ["torch", "rasterio", "h5py"]),
     ],
 )
