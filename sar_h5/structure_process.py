@@ -34,14 +34,16 @@ def check_structure_apart(path: str | Path) -> StructureReport:
     """
     full = os.path.abspath(path)  # noqa: PTH100 - as it is, links and all
     limit_s = LIMIT_S + Path(path).stat().st_size / LIMIT_NBYTES_PER_S
-    with _lock:
-        return _worker().check(full, limit_s)
+    worker = _worker()
+    with worker.lock:
+        return worker.check(full, limit_s)
 
 
 class _Worker:
-    """One process that checks; started when needed."""
+    """One process that checks, for one thread at a time; started when needed."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def check(self, path: str, limit_s: float) -> StructureReport:
@@ -107,13 +109,12 @@ class _Worker:
         return report
 
 
-_lock = threading.Lock()
 _workers: dict[int, _Worker] = {}
 
 
 def _worker() -> _Worker:
-    """Return this process's worker; one inherited over a fork belongs to the parent."""
-    if os.getpid() not in _workers:
-        _workers[os.getpid()] = _Worker()
-        atexit.register(_workers[os.getpid()].stop)
-    return _workers[os.getpid()]
+    """Return this process's worker; one inherited over a fork belongs to the parent, and so does its lock."""
+    process = os.getpid()
+    if process not in _workers:
+        atexit.register(_workers.setdefault(process, _Worker()).stop)
+    return _workers[process]
