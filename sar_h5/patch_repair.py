@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.contents import name_damage, open_file
 from sar_h5.digest import file_digest, hash_patches, patch_content
 from sar_h5.errors import FormatError, SourceError
 from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
 from sar_h5.job import check_disk
+from sar_h5.opening import name_damage, open_file
 from sar_h5.palette import NotInPaletteError
 from sar_h5.patch_checks import PatchReport, check_patches
 from sar_h5.pending import PendingFile
@@ -187,7 +187,10 @@ class PatchRepair:
         scenes = self._found.scenes
         for scene in self._scenes_of(rebuilt):
             now = converted.identify(scene)
-            if (now.nbytes, now.crc32) != (int(scenes["source_size"][scene]), int(scenes["source_checksum"][scene])):
+            if (now.nbytes, now.crc32) != (
+                int(scenes["source_size"][scene]),
+                int(scenes["source_checksum"][scene]),
+            ):
                 raise SourceError(
                     f"{converted.path(scene)}: has changed since {self._path} was made from it, so that its patches "
                     "may be others; leave out --source to drop all broken patches"

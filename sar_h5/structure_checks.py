@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.chunk_table import read_chunk_table
-from sar_h5.contents import open_file
 from sar_h5.file_structure import Columns, Structure, StructureReport
+from sar_h5.opening import open_file
 from sar_h5.schema import Column, FileSettings
 from sar_h5.verify_report import Problem, ProblemKind
 

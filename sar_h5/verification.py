@@ -76,7 +76,7 @@ def verify(
             problems.append(Problem("/@content_digest", ProblemKind.WRONG_VALUE, message))
         if source is not None:
             given = [source] if isinstance(source, (str, Path)) else list(source)
-            checks = import_module("sar_h5.source_checks")  # which needs rasterio and takes a second to load
+            checks = import_module("sar_h5.source_comparison")  # which needs rasterio and takes a second to load
             problems += checks.check_source(reads, report.structure, given, numbers, ~patches.broken, threads, bar)
     return VerifyReport(str(path), len(numbers), tuple(problems))
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from sar_h5 import SARH5Dataset, convert, verify
-from sar_h5.contents import open_as_it_is, open_file
 from sar_h5.errors import FormatError
 from sar_h5.heap_guard import MOST_NBYTES, GuardedFile, find_heap_damage
 from sar_h5.info import read_info
+from sar_h5.opening import open_as_it_is, open_file
 from tests.conftest import make_shards
 from tests.damage import loop_heap
 from tests.patch_files import overwrite
