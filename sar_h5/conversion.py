@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sar_h5.bounds_scenes import find_bounds_scenes
 from sar_h5.errors import BadSource, BadSourceError, OutputError
 from sar_h5.file_maker import FileMaker
 from sar_h5.job import Job, check_disk
@@ -21,6 +20,7 @@ from sar_h5.settings import DEFAULT_CACHE_NBYTES, BadSourcePolicy, ConvertSettin
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.naming import find_polarization
+from sar_h5.splits.bounds_scenes import find_bounds_scenes
 from sar_h5.summary import ConversionSummary
 
 Source = str | Path

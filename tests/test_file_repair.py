@@ -14,7 +14,7 @@ import pytest
 
 from sar_h5 import SARH5Dataset, SceneSplit, convert, repair, split_file, verify
 from sar_h5.errors import FormatError, OutputExistsError, SettingError, SourceError
-from sar_h5.leakage import LeakageWarning
+from sar_h5.splits.leakage import LeakageWarning
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_shards
 from tests.damage import break_patch, loop_heap
