@@ -17,7 +17,7 @@ Before a conversion:
 
 About a file:
 
-- ``info``, ``verification``: what it holds, and whether it is right.
+- ``info``, ``verification``, ``file_repair``: what it holds, whether it is right, and a copy of it made right again.
 - ``splits``: who trains on what, stored in the file, and proven apart.
 - ``tables``: what is known of each patch, joined with a manifest, to select by and to export.
 - ``maps``, ``level_histogram``, ``pictures``, ``preview``, ``dataset_card``: the same to look at.
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.file_repair import repair as repair
     from sar_h5.forecasts.patch_plan import plan as plan
     from sar_h5.forecasts.source_scan import scan as scan
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
@@ -116,6 +117,7 @@ _HOMES = {
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "repair": "sar_h5.file_repair",
     "scan": "sar_h5.forecasts.source_scan",
     "split_file": "sar_h5.splits.files",
     "split_overlap": "sar_h5.splits.leakage",
@@ -158,6 +160,7 @@ __all__ = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repair",
     "scan",
     "split_file",
     "split_overlap",

@@ -28,7 +28,10 @@ class BulkReads:
         self._chunks = chunks
         table = chunks.table
         # What both loops take first: how to read, and where patches lie.
-        self._file = (native.pread, native.decompress, chunks.descriptor, table.offsets, table.sizes, table.plain)
+        self._file = (
+            *(native.pread, native.decompress, chunks.descriptor, table.offsets, table.sizes, table.plain),
+            *(native.crc32, table.checksums),
+        )
         self._scratch = threading.local()  # each thread's own memory for a chunk and for a decoded patch
 
     def values(
@@ -74,10 +77,12 @@ class BulkReads:
 def bulk_reads(chunks: DirectChunks) -> BulkReads | None:
     """Return bulk reads of a file, or None where this machine or the stored dtype has no compiled way."""
     native = find_native_reads() if chunks.dtype in COMPILED_DTYPES else None
-    return None if native is None else BulkReads(chunks, native)
+    if native is None or (chunks.table.checksums is not None and not native.crc32):
+        return None
+    return BulkReads(chunks, native)
 
 
-def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup) -> None:
+def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup, *, checked: bool = False) -> None:
     """Compile the loops for a kind of file, or fetch them from the disk, by reading nothing with them.
 
     Compiling takes seconds, once on a machine; done before workers start, none of them has to.
@@ -86,6 +91,7 @@ def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup) 
         shape: (H, W) of a patch.
         dtype: of what is stored.
         lookup: the file's table.
+        checked: whether checksums are checked.
     """
     if dtype not in COMPILED_DTYPES or find_native_reads() is None:
         return
@@ -93,5 +99,6 @@ def compile_loops(shape: tuple[int, ...], dtype: np.dtype[Any], lookup: Lookup) 
     patch = np.empty(shape, dtype)
     frame, values, codes = np.empty(0, np.uint8), np.empty((0, *shape), np.float32), np.empty((0, *shape), dtype)
     table, levels = lookup.table, lookup.levels
-    read_values(0, 0, -1, places, places, plain, places, frame, table, levels, frame, patch, patch, places, values)
-    read_codes(0, 0, -1, places, places, plain, places, frame, codes)
+    file = (0, 0, -1, places, places, plain, 0, np.empty(0, np.uint32) if checked else None)
+    read_values(*file, places, frame, table, levels, frame, patch, patch, places, values)
+    read_codes(*file, places, frame, codes)

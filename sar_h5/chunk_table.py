@@ -38,12 +38,14 @@ class ChunkTable:
         plain: bool (N,), whether the bytes are the patch itself: a dataset without filters, or a chunk that HDF5 left
             unfiltered since it would not shrink (its filter mask says so).
         identity: of the file.
+        checksums: uint32 (N,), CRC-32 of what is stored, to be checked whenever it is read; None to take it as it is.
     """
 
     offsets: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
     plain: npt.NDArray[np.bool_]
     identity: FileIdentity
+    checksums: npt.NDArray[np.uint32] | None = None
 
 
 def read_chunk_table(patches: h5py.Dataset) -> ChunkTable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,23 @@ class DirectChunks:
 
         Raises:
             OSError: where the file ends early.
-            ValueError: where the chunk is not what the dataset announces.
+            ValueError: where the chunk is not what the dataset announces, or has another checksum than the table tells.
         """
-        size = int(self.table.sizes[number])
-        if size > self.nbytes + MOST_FRAME_OVERHEAD_NBYTES:
-            raise ValueError(f"its chunk claims {size} bytes, more than {self.nbytes} can take")
-        stored = self._read_bytes(int(self.table.offsets[number]), size)
+        stored = self.stored(number)
         raw = stored if self.table.plain[number] else decompress(stored, self.nbytes)
         if len(raw) != self.nbytes:
             raise ValueError(f"expected {self.nbytes} bytes, found {len(raw)}")
         return np.frombuffer(raw, dtype=self.dtype).reshape(self.shape)
+
+    def stored(self, number: int) -> bytes:
+        """Return the bytes of patch ``number``'s chunk; errors as :meth:`read`."""
+        size = int(self.table.sizes[number])
+        if size > self.nbytes + MOST_FRAME_OVERHEAD_NBYTES:
+            raise ValueError(f"its chunk claims {size} bytes, more than {self.nbytes} can take")
+        stored = self._read_bytes(int(self.table.offsets[number]), size)
+        if self.table.checksums is not None and zlib.crc32(stored) != self.table.checksums[number]:
+            raise ValueError(f"expected checksum {self.table.checksums[number]:08x}, found {zlib.crc32(stored):08x}")
+        return stored
 
     def close(self) -> None:
         """Close the file."""

@@ -18,6 +18,7 @@ COMMANDS = {
     "info": "Show what a file holds.",
     "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "repair": "Make broken patches of a file again, or drop them, in a new file.",
     "scan": "Look at sources before converting: what is broken, and what it will take.",
     "split": "Split a file into train, val and test without leakage.",
     "verify": "Check a file from end to end.",

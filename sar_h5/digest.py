@@ -10,12 +10,14 @@ a float32 logarithm is not (see ``radiometry``); scaled values come from the sou
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.conversion_kernels import look_up
 from sar_h5.radiometry import Floats
 from sar_h5.schema import FORMAT, FileSettings
 
@@ -24,11 +26,14 @@ def patch_content(patch: npt.NDArray[np.generic], lut: Floats | None, *, from_dn
     """Return what counts as the content of a stored patch (P, P): codes of digital numbers, else values.
 
     Args:
-        patch: the patch as stored.
+        patch: the patch as stored; every code must lie in the table.
         lut: the file's table, or None for values.
         from_dn: whether the codes stand for digital numbers.
     """
-    content: npt.NDArray[np.generic] = patch if lut is None or from_dn else lut[patch.astype(np.intp)]
+    content = patch
+    if lut is not None and not from_dn:
+        content = np.empty(patch.shape, dtype=np.float32)
+        look_up(np.ascontiguousarray(patch).reshape(-1), lut, content.reshape(-1))
     return np.ascontiguousarray(content.astype(content.dtype.newbyteorder("<"), copy=False))
 
 
@@ -64,6 +69,32 @@ class ContentDigest:
     def hexdigest(self) -> str:
         """Return the digest of all that was added."""
         return self._hash.hexdigest()
+
+
+def file_digest(
+    settings: FileSettings,
+    names: Sequence[str],
+    counts: Sequence[int],
+    places: Iterable[tuple[int, int, npt.NDArray[np.uint8]]],
+    *,
+    from_dn: bool,
+) -> str:
+    """Return the digest of a file whose patches have been hashed.
+
+    Args:
+        settings: the file's.
+        names: of its scenes.
+        counts: how many patches each of them has.
+        places: row, column and SHA-256 of the content, uint8 (32,), of each patch, scene by scene.
+        from_dn: whether codes stand for digital numbers.
+    """
+    digest = ContentDigest(settings, from_dn=from_dn)
+    rest = iter(places)
+    for name, count in zip(names, counts, strict=True):
+        digest.start_scene(name)
+        for row, col, content in itertools.islice(rest, count):
+            digest.add(row, col, content.tobytes())
+    return digest.hexdigest()
 
 
 def hash_patches(patches: Iterable[npt.NDArray[np.generic]]) -> Sequence[bytes]:

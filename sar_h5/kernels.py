@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.compiled import compiled
-from sar_h5.native import call_decompress, call_pread
+from sar_h5.native import call_crc32, call_decompress, call_pread
 
 _TILE = 8
 """Side of the tiles in which patches are transposed: eight codes or floats of a row share a cache line."""
@@ -113,6 +113,8 @@ def read_values(
     offsets: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.int64],
     plain: npt.NDArray[np.bool_],
+    crc32: int,
+    checksums: npt.NDArray[np.uint32] | None,
     numbers: npt.NDArray[np.int64],
     symmetries: npt.NDArray[np.uint8],
     lut: npt.NDArray[np.float32] | None,
@@ -132,6 +134,8 @@ def read_values(
         offsets: int64 (N,), where each chunk lies in the file.
         sizes: int64 (N,), bytes of each chunk.
         plain: bool (N,), whether it is stored without Blosc.
+        crc32: address of zlib's ``crc32``; see ``native``.
+        checksums: uint32 (N,), what the stored bytes must have; None to take them as they are.
         numbers: int64 (n,), patches to read.
         symmetries: uint8 (n,), of each of them.
         lut: see :func:`place`.
@@ -152,7 +156,11 @@ def read_values(
         if plain[number]:
             if not _read(pread, descriptor, offset, size, codes.nbytes, codes.ctypes.data):
                 return position
-        elif not _read_frame(pread, descriptor, offset, size, codes.nbytes, frame):
+            if not _is_intact(crc32, checksums, number, codes.ctypes.data, size):
+                return position
+        elif not _read_frame(pread, descriptor, offset, size, codes.nbytes, frame) or not _is_intact(
+            crc32, checksums, number, frame.ctypes.data, size
+        ):
             return position
         elif _is_copy(frame, size, codes.nbytes):
             in_place = True
@@ -171,6 +179,8 @@ def read_codes(
     offsets: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.int64],
     plain: npt.NDArray[np.bool_],
+    crc32: int,
+    checksums: npt.NDArray[np.uint32] | None,
     numbers: npt.NDArray[np.int64],
     frame: npt.NDArray[np.uint8],
     out: npt.NDArray[Any],
@@ -184,8 +194,12 @@ def read_codes(
         if plain[number]:
             if not _read(pread, descriptor, offset, size, nbytes, target):
                 return position
-        elif not _read_frame(pread, descriptor, offset, size, nbytes, frame) or not _decode(
-            decompress, frame, target, nbytes
+            if not _is_intact(crc32, checksums, number, target, size):
+                return position
+        elif (
+            not _read_frame(pread, descriptor, offset, size, nbytes, frame)
+            or not _is_intact(crc32, checksums, number, frame.ctypes.data, size)
+            or not _decode(decompress, frame, target, nbytes)
         ):
             return position
     return len(numbers)
@@ -205,6 +219,14 @@ def _read_frame(pread: int, descriptor: int, offset: int, size: int, nbytes: int
     if call_pread(pread, descriptor, frame.ctypes.data, size, offset) != size:
         return False
     return bool(_little_endian(frame, 4) == nbytes and _little_endian(frame, 12) == size)
+
+
+@compiled
+def _is_intact(crc32: int, checksums: npt.NDArray[np.uint32] | None, number: int, address: int, size: int) -> bool:
+    """Tell whether the stored bytes of a patch have its checksum, where there are checksums to check."""
+    if checksums is None:
+        return True
+    return bool(call_crc32(crc32, address, size) == np.int64(checksums[number]))
 
 
 @compiled

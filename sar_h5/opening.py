@@ -10,6 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
 
 from sar_h5.errors import FormatError, SarH5Error, SourceError
+from sar_h5.heap_guard import GuardedFile, find_heap_damage
 from sar_h5.superblock import read_superblock
 
 
@@ -27,6 +28,7 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
     if not Path(path).is_file():
         found = "a directory" if Path(path).is_dir() else "no such file"
         raise SourceError(f"{path}: expected an HDF5 file, found {found}")
+    _check_heap(path)
     # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
     # with h5py's default, most likely, or with locks.
     reason: OSError | None = None
@@ -58,7 +60,8 @@ def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            raw = stack.enter_context(Path(path).open("rb"))
+            _check_heap(path)
+            raw = stack.enter_context(GuardedFile(path))
             # HDF5 itself does not look at the mark of a writer in Python files.
             file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
         except OSError:
@@ -86,6 +89,12 @@ def name_damage(path: str | Path, what: str = "a sound file") -> Iterator[None]:
         raise FormatError(
             f"{path}: expected {what}, found damage: {error}; run `sar-h5 verify {path}` for all of it"
         ) from error
+
+
+def _check_heap(path: str | Path) -> None:
+    damage = find_heap_damage(path)
+    if damage is not None:
+        raise FormatError(f"{path}: expected a sound file, found {damage}, which HDF5 would never come back from")
 
 
 def _open_while_written(path: str | Path) -> h5py.File:

@@ -124,6 +124,24 @@ class RasterJob:
         positions = sum(self.positions(scene) for scene in self.scenes)
         return make_plan(self._bounds, self._encoder.storage, self._sample(), positions, self._settings)
 
+    def adopt(self, storage: Storage) -> Storage:
+        """Take the storage of a file that is there already, in place of :meth:`plan`.
+
+        Args:
+            storage: the file's; of digital numbers only its encoding counts, since all else follows from the bounds.
+
+        Returns:
+            What patches come out as.
+        """
+        if self._bounds is None:
+            raise RuntimeError("adopt() comes after survey()")
+        measure = self._settings.valid_measure
+        if self._pixel_units == Units.DN:
+            self._encoder = DnEncoder(storage.encoding, self._bounds, measure)
+        else:
+            self._encoder = FloatEncoder(storage, self._pixel_units, self._bounds, measure)
+        return self._encoder.storage
+
     def replan(self, progress: Progress) -> Plan:
         """Plan again; never called for rasters, whose codes are derived from all their pixels."""
         return self.plan(progress)
@@ -142,6 +160,18 @@ class RasterJob:
             yield from self._cut_with(self._encoder, scene, progress)
         except NotInPaletteError:
             raise SourceError("its pixels have changed while it was read") from None
+
+    def cut_at(self, scene: CachedScene, row: int, col: int) -> Stored | None:
+        """Return the one patch (P, P) whose top-left corner is given, filter or not; None where it leaves the scene.
+
+        Raises:
+            SourceError: where the raster cannot be read.
+        """
+        bottom, right = row + self.patch_size, col + self.patch_size
+        if min(row, col) < 0 or bottom > scene.info.height or right > scene.info.width:
+            return None
+        pixels = np.ascontiguousarray(scene.rows(row, bottom)[:, col:right])
+        return self._encoder.encode(pixels, scene.nodata).stored
 
     def check(self, scene: CachedScene, progress: Progress) -> None:
         """Read a scene, unless the survey has done so.

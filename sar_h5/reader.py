@@ -18,9 +18,9 @@ from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import PatchSource, find_patches
 from sar_h5.decode_threads import DecodeThreads
-from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
 from sar_h5.lookup import Lookup
-from sar_h5.opening import open_file
+from sar_h5.opening import name_damage, open_file
 from sar_h5.read_ahead import ReadAhead
 
 
@@ -50,24 +50,27 @@ class PatchReader:
     Args:
         path: an HDF5 file, ours or any other.
         name: path of the dataset within it, or None to find it; see :func:`sar_h5.contents.find_patches`.
+        checked: whether what is stored is checked against ``/index/checksum`` whenever it is read.
 
     Raises:
         SourceError: where the file is not there.
         FormatError: where it is not HDF5, holds no patches, or HDF5 cannot read its structure.
+        SettingError: where checksums are to be checked and the file has none.
     """
 
-    def __init__(self, path: str | Path, name: str | None = None) -> None:
+    def __init__(self, path: str | Path, name: str | None = None, *, checked: bool = False) -> None:
         self.path = str(path)
+        self._checked = checked
         self._threads = DecodeThreads()
         self._opened: _Opened | None = None
-        with open_file(path) as file:
+        with name_damage(path), open_file(path) as file:
             self.source = find_patches(file, name)
             self.lut = _read_lut(file, self.source)
-            self.table = _read_table(self.path, file[self.source.name])
+            self.table = _read_table(self.path, file, self.source, checked=checked)
         self._is_looked_up = True
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "source": self.source, "lut": self.lut}
+        return {"path": self.path, "source": self.source, "lut": self.lut, "_checked": self._checked}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
@@ -79,7 +82,8 @@ class PatchReader:
     def compile_loops(self) -> None:
         """Have the loops compiled, once on a machine, before worker processes need them."""
         if self.table is not None:
-            compile_loops(self.source.shape[1:], self.source.dtype, Lookup(self.lut, self.source.dtype))
+            lookup = Lookup(self.lut, self.source.dtype)
+            compile_loops(self.source.shape[1:], self.source.dtype, lookup, checked=self._checked)
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
@@ -196,12 +200,12 @@ class PatchReader:
         return self._opened
 
     def _look_again(self) -> None:
-        with open_file(self.path) as file:
+        with name_damage(self.path), open_file(self.path) as file:
             source = find_patches(file, self.source.name)
             # Another process may have appended patches; the copy goes on with those it knows.
             if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:
                 raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
-            self.table = _read_table(self.path, file[source.name])
+            self.table = _read_table(self.path, file, source, checked=self._checked)
         self._is_looked_up = True
 
 
@@ -217,10 +221,41 @@ def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] |
     return np.asarray(lut[:], dtype=np.float32)
 
 
-def _read_table(path: str, patches: h5py.Dataset) -> ChunkTable | None:
+def _read_table(path: str, file: h5py.File, source: PatchSource, *, checked: bool) -> ChunkTable | None:
+    patches = file[source.name]
     try:
-        return read_chunk_table(patches) if can_read_directly(path, patches) else None
+        table = read_chunk_table(patches) if can_read_directly(path, patches) else None
     except (OSError, RuntimeError, IndexError, OverflowError) as error:  # the last two of places that cannot be
         raise FormatError(
             f"{path}: HDF5 cannot read where its patches are: {error}; run `sar-h5 verify {path}`"
         ) from error
+    return table if not checked else replace(_expect_table(path, table), checksums=_read_checksums(path, file, source))
+
+
+def _expect_table(path: str, table: ChunkTable | None) -> ChunkTable:
+    if table is None:
+        raise SettingError(
+            f'{path}: verify="always" needs each patch as one chunk, plain or Blosc, whose checksum /index tells; '
+            'these are stored otherwise: use verify="never"'
+        )
+    return table
+
+
+def _read_checksums(path: str, file: h5py.File, source: PatchSource) -> npt.NDArray[np.uint32]:
+    place = f"/{schema.INDEX}/checksum"
+    column = file.get(place) if source.settings is not None else None
+    if not isinstance(column, h5py.Dataset) or column.dtype != np.uint32 or column.ndim != 1:
+        raise SettingError(
+            f'{path}: verify="always" needs {place}, the CRC-32 of each stored patch that files of this package have; '
+            'this one has none: use verify="never"'
+        )
+    try:
+        checksums: npt.NDArray[np.uint32] = column[: source.shape[0]]
+    except (OSError, RuntimeError) as error:
+        raise FormatError(f"{path}: {place} cannot be read: {error}; run `sar-h5 verify {path}`") from error
+    if len(checksums) < source.shape[0]:
+        raise FormatError(
+            f"{path}: expected {source.shape[0]} checksums in {place}, found {len(checksums)}; run "
+            f"`sar-h5 verify {path}`"
+        )
+    return checksums

@@ -4,7 +4,11 @@ Layout "patches": ``/patches`` holds integer codes (or float32 values), one Blos
 codes into
 values in [0, 1]; ``/index`` says where each patch comes from; ``/scenes`` describes the scenes; ``/histogram``
 counts the digital
-numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types.
+numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types, compressed, and
+with checksums.
+
+Single texts in attributes are of any length: h5py gives those as str, and texts of one length as bytes. They lie in
+HDF5's global heap, the one part of a file without checksums; ``heap_guard`` looks at that before HDF5 does.
 """
 
 from __future__ import annotations
@@ -167,6 +171,10 @@ rasters, ``BOUNDS_SCENES`` on the root where bounds are percentiles."""
 
 BOUNDS_SCENES = "bounds_scenes"
 """Attribute of the root: the names of the scenes whose valid pixels gave the bounds. Files of before it lack it."""
+
+DROPPED_PATCHES = "dropped_patches"
+"""Attribute of the root of files from which a repair has dropped patches: int64 (n, 4), a row for each with its scene
+(number in /scenes), its position among the patches that the conversion kept of that scene, its row and its column."""
 
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",

@@ -142,6 +142,11 @@ class ShardJob:
         storage = float_storage() if self._settings.encoding == "float32" else predict_storage(self._bounds, sample)
         return self._make_plan(self._search_storage(progress) if storage is None else storage, sample)
 
+    def adopt(self, storage: Storage) -> Storage:
+        """Take the storage of a file that is there already, in place of :meth:`plan`; return it."""
+        self._encoder = ShardEncoder(storage)
+        return storage
+
     def replan(self, progress: Progress) -> Plan:
         """Search all values for a palette, after one has turned up that the predicted palette does not hold."""
         return self._make_plan(self._search_storage(progress), self._sample())
@@ -161,6 +166,18 @@ class ShardJob:
             yield ShardBatch(values, start, self._encoder, self._settings.valid_measure, self.min_valid)
             progress.advance(values.nbytes)
             start += len(values)
+
+    def cut_at(self, scene: ShardScene, position: int) -> Stored | None:
+        """Return the one patch (P, P) at a position, filter or not; None where the shard has no so many.
+
+        Raises:
+            SourceError: where it cannot be read, or holds NaN or values outside [0, 1].
+        """
+        if position >= scene.count:
+            return None
+        patches, _ = self._encoder.encode(scene.patches(position, position + 1), self._settings.valid_measure)
+        patch: Stored = patches[0]
+        return patch
 
     def check(self, scene: ShardScene, progress: Progress) -> None:
         """Read a shard.

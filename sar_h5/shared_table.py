@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sar_h5.chunk_table import ChunkTable
@@ -15,11 +19,13 @@ class SharedTable:
     """
 
     def __init__(self, table: ChunkTable) -> None:
-        arrays = (table.offsets, table.sizes, table.plain)
+        arrays: list[npt.NDArray[Any]] = [table.offsets, table.sizes, table.plain]
+        if table.checksums is not None:
+            arrays.append(table.checksums.view(np.int32))  # torch's uint32 came late, and knows little
         self._tensors = [torch.from_numpy(array.copy()).share_memory_() for array in arrays]  # type: ignore[no-untyped-call]  # torch leaves it without types
         self._identity = table.identity
 
     def table(self) -> ChunkTable:
         """Return the table; its arrays are views of the shared memory."""
-        offsets, sizes, plain = (tensor.numpy() for tensor in self._tensors)
-        return ChunkTable(offsets, sizes, plain, self._identity)
+        offsets, sizes, plain, *others = (tensor.numpy() for tensor in self._tensors)
+        return ChunkTable(offsets, sizes, plain, self._identity, others[0].view(np.uint32) if others else None)

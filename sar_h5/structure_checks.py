@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -10,29 +11,41 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.chunk_table import read_chunk_table
+from sar_h5.file_structure import Columns, Structure, StructureReport
+from sar_h5.opening import open_file
 from sar_h5.schema import Column, FileSettings
 from sar_h5.verify_report import Problem, ProblemKind
 
-Columns = dict[str, npt.NDArray[Any]]
+MOST_PATCH_NBYTES = 1 << 30
+"""How large a patch may be that is read: 16,384 x 16,384 of float32."""
+
+_FROM_DAMAGE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    IndexError,
+    OverflowError,
+    AttributeError,
+)
+"""What h5py raises, anywhere, where metadata are damaged."""
 
 
-@dataclass(frozen=True)
-class Structure:
-    """A file whose layout is sound enough to look at its patches.
-
-    Attributes:
-        patches: the dataset (N, P, P).
-        index: the columns of ``/index``.
-        scenes: the columns of ``/scenes``.
-        lut: float32 (K,), or None for float32 values.
-        settings: what holds for all patches.
-    """
-
-    patches: h5py.Dataset
-    index: Columns
-    scenes: Columns
-    lut: npt.NDArray[np.float32] | None
-    settings: FileSettings
+def check_structure(path: str | Path) -> StructureReport:
+    """Check everything about a file but its patches. HDF5 may loop without end where the file is damaged."""
+    problems: list[Problem] = []
+    found: Structure | None = None
+    try:
+        with open_file(path) as file:
+            check = StructureCheck(file, problems)
+            found = check.check()
+            check.check_readable()
+    except _FROM_DAMAGE as error:  # what was found before still counts
+        problems.append(Problem("/", ProblemKind.CORRUPT, f"HDF5 cannot read on: {error}"))
+    return StructureReport(found, tuple(problems))
 
 
 class StructureCheck:
@@ -50,6 +63,10 @@ class StructureCheck:
         """Check everything that can be checked; None where the patches cannot be looked at."""
         if not self._check_root():
             return None
+        before = len(self._problems)
+        self._check_links(self._file)
+        if len(self._problems) > before:
+            return None
         settings = self._check_settings()
         patches = self._file.get(schema.PATCHES)
         if not isinstance(patches, h5py.Dataset):
@@ -65,7 +82,17 @@ class StructureCheck:
             return None
         if not self._check_places(index, scenes, settings):
             return None
-        return Structure(patches, index, scenes, lut, settings)
+        return Structure(
+            dtype=patches.dtype,
+            table=replace(read_chunk_table(patches), checksums=index["checksum"]),
+            index=index,
+            scenes=scenes,
+            lut=lut,
+            settings=settings,
+            has_histogram=schema.HISTOGRAM in self._file,
+            attributes={name: value for name, value in self._file.attrs.items() if isinstance(value, str)},
+            dropped=self._dropped(),
+        )
 
     def check_readable(self) -> None:
         """Visit every object and read every attribute, as tools do that show a file; what cannot be read raises."""
@@ -74,6 +101,27 @@ class StructureCheck:
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))
+
+    def _check_links(self, group: h5py.Group) -> None:
+        """Everything must lie in the file itself: a link to another file would have readers open that."""
+        for name in group:
+            link, place = group.get(name, getlink=True), f"{group.name.rstrip('/')}/{name}"
+            if isinstance(link, h5py.ExternalLink):
+                found = f"a link to {link.path} in {link.filename}"
+                self._add(place, ProblemKind.WRONG_TYPE, f"expected an object of this file, found {found}")
+            elif isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group and group.name == "/":
+                self._check_links(group[name])
+
+    def _dropped(self) -> npt.NDArray[np.int64]:
+        dropped = self._file.attrs.get(schema.DROPPED_PATCHES)
+        if dropped is None:
+            return np.empty((0, 4), np.int64)
+        rows: npt.NDArray[np.int64] = np.asarray(dropped)
+        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != 4:
+            found = f"{rows.dtype} of shape {rows.shape}"
+            self._add(f"/@{schema.DROPPED_PATCHES}", ProblemKind.WRONG_TYPE, f"expected int64 (n, 4), found {found}")
+            return np.empty((0, 4), np.int64)
+        return rows
 
     def _check_root(self) -> bool:
         attrs = self._file.attrs
@@ -120,6 +168,11 @@ class StructureCheck:
         before = len(self._problems)
         if patches.shape[1:] != (size, size):
             self._add(place, ProblemKind.WRONG_TYPE, f"expected shape (N, {size}, {size}), found {patches.shape}")
+        if size**2 * patches.dtype.itemsize > MOST_PATCH_NBYTES:
+            found = f"{size} x {size} of {patches.dtype}"
+            self._add(
+                place, ProblemKind.WRONG_VALUE, f"expected at most {MOST_PATCH_NBYTES:,} bytes a patch, found {found}"
+            )
         if patches.chunks != (1, size, size):
             self._add(place, ProblemKind.WRONG_TYPE, f"expected chunks (1, {size}, {size}), found {patches.chunks}")
         kinds = {"palette": ("|u1", "<u2"), "dn": ("<u2",), "float32": ("<f4",)}[settings.encoding]

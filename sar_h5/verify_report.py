@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+_MOST_LISTED = 5
 
 
 class ProblemKind(StrEnum):
@@ -13,6 +16,9 @@ class ProblemKind(StrEnum):
     WRONG_TYPE = "wrong type"
     WRONG_VALUE = "wrong value"
     CORRUPT = "corrupt"
+    UNRESPONSIVE = "unresponsive"
+    DIFFERENT = "different"
+    SOURCE_CHANGED = "source changed"
 
 
 @dataclass(frozen=True)
@@ -56,3 +62,15 @@ class VerifyReport:
         """Return all values as plain data for JSON."""
         problems = [{"place": item.place, "kind": str(item.kind), "message": item.message} for item in self.problems]
         return {"path": self.path, "ok": self.ok, "patches": self.patches, "problems": problems}
+
+
+def list_problems(problems: Sequence[Problem]) -> str:
+    """Return how many problems there are, and the first few of them, for a message."""
+    count = f"{len(problems):,} problem{'s' if len(problems) != 1 else ''}"
+    return f"{count} ({shorten([str(problem) for problem in problems])})"
+
+
+def shorten(items: Sequence[str]) -> str:
+    """Return the first few items, and how many more there are."""
+    more = f"; and {len(items) - _MOST_LISTED:,} more" if len(items) > _MOST_LISTED else ""
+    return "; ".join(items[:_MOST_LISTED]) + more

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, str] = {
     "splitmix": "numpy",
     "symmetry": "splitmix numpy",
     "georeference": "schema numpy",
-    "digest": "radiometry schema numpy",
+    "digest": "conversion_kernels radiometry schema numpy",
     "cutting": "buffers radiometry tiling numpy",
     "encoding": "buffers conversion_kernels cutting palette quantiles radiometry schema settings units numpy",
     "progress": "tqdm",
@@ -50,8 +50,8 @@ MAY_IMPORT: dict[str, str] = {
     "sources.products": "errors schema sources.annotation sources.naming sources.scene",
     "sources.archives": "errors sources.products",
     "sources.rasters": (
-        "buffers errors radiometry sources.archives sources.checksums sources.naming sources.products "
-        "sources.scene workers numpy rasterio"
+        "buffers errors radiometry sources.archives sources.checksums sources.naming sources.products sources.scene "
+        "workers numpy rasterio"
     ),
     "sources.shards": "buffers errors schema sources.checksums sources.naming sources.products sources.scene numpy",
     "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
@@ -60,8 +60,8 @@ MAY_IMPORT: dict[str, str] = {
     "sources.namesakes": "errors sources.scene",
     "sources.walk": "errors sources.archives sources.products sources.shard_set",
     "sources.discovery": (
-        "errors radiometry schema sources.archives sources.namesakes sources.naming "
-        "sources.products sources.rasters sources.shard_set sources.shards sources.walk"
+        "errors radiometry schema sources.archives sources.namesakes sources.naming sources.products sources.rasters "
+        "sources.shard_set sources.shards sources.walk"
     ),
     "sources.simulated_scene": "errors numpy",
     "sources.simulated_pixels": "errors sources.simulated_scene numpy",
@@ -74,12 +74,12 @@ MAY_IMPORT: dict[str, str] = {
     "raster_units": "bands errors radiometry sources.scene units numpy",
     "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units workers numpy",
     "job": (
-        "compression cutting encoding errors palette progress quantiles radiometry settings "
-        "sources.bounds_file sources.scene"
+        "compression cutting encoding errors palette progress quantiles radiometry settings sources.bounds_file "
+        "sources.scene"
     ),
     "raster_job": (
-        "bands cutting encoding errors job palette pixel_cache progress quantiles radiometry raster_units "
-        "schema settings sources.scene survey units workers numpy"
+        "bands cutting encoding errors job palette pixel_cache progress quantiles radiometry raster_units schema "
+        "settings sources.scene survey units workers numpy"
     ),
     "shard_job": (
         "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene "
@@ -97,25 +97,33 @@ MAY_IMPORT: dict[str, str] = {
     "forecasts.memory_limit": "",
     "forecasts.planning": "errors",
     "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema",
-    "forecasts.memory_need": "errors forecasts.memory_limit forecasts.planning forecasts.rounding settings sources.scene",
+    "forecasts.memory_need": (
+        "errors forecasts.memory_limit forecasts.planning forecasts.rounding settings sources.scene"
+    ),
     "forecasts.source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
     "forecasts.forecast": "cutting encoding job packing forecasts.planning radiometry settings",
-    "forecasts.shard_forecast": "cutting encoding errors forecasts.forecast job palette radiometry settings shard_job sources.scene",
-    "forecasts.raster_forecast": (
-        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings sources.scene survey units "
-        "numpy"
+    "forecasts.shard_forecast": (
+        "cutting encoding errors forecasts.forecast job palette radiometry settings shard_job sources.scene"
     ),
-    "forecasts.fit_check": "job forecasts.memory_need forecasts.raster_forecast raster_job settings forecasts.shard_forecast shard_job",
+    "forecasts.raster_forecast": (
+        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings "
+        "sources.scene survey units numpy"
+    ),
+    "forecasts.fit_check": (
+        "job forecasts.memory_need forecasts.raster_forecast raster_job settings forecasts.shard_forecast shard_job"
+    ),
     "forecasts.scan_report": "errors forecasts.forecast forecasts.rounding",
     "forecasts.source_scan": (
-        "bands errors forecasts.forecast job forecasts.memory_limit forecasts.memory_need progress quantiles radiometry forecasts.raster_forecast forecasts.scan_report "
-        "settings forecasts.shard_forecast shard_job forecasts.source_checks sources.discovery sources.scene survey"
+        "bands errors forecasts.forecast job forecasts.memory_limit forecasts.memory_need progress quantiles "
+        "radiometry forecasts.raster_forecast forecasts.scan_report settings forecasts.shard_forecast shard_job "
+        "forecasts.source_checks sources.discovery sources.scene survey"
     ),
     "conversion": (
-        "splits.bounds_scenes errors file_maker forecasts.fit_check job pending pixel_cache progress raster_job settings shard_job sources.discovery "
-        "sources.naming summary"
+        "splits.bounds_scenes errors file_maker forecasts.fit_check job pending pixel_cache progress raster_job "
+        "settings shard_job sources.discovery sources.naming summary"
     ),
-    "opening": "errors superblock h5py hdf5plugin",
+    "heap_guard": "schema h5py",
+    "opening": "errors heap_guard superblock h5py hdf5plugin",
     "contents": "errors opening schema h5py numpy",
     "compiled": "numba",
     "native": "llvmlite numba numcodecs",
@@ -134,7 +142,7 @@ MAY_IMPORT: dict[str, str] = {
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
     "shared_batches": "tagged_tensor numpy torch",
-    "shared_table": "chunk_table torch",
+    "shared_table": "chunk_table numpy torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
     "stores.handle_pool": "errors",
@@ -143,39 +151,74 @@ MAY_IMPORT: dict[str, str] = {
     "stores.shard_kernels": "compiled kernels native numpy",
     "stores.open_shard": "native stores.shard_kernels sources.shards numpy",
     "stores.shard_patches": (
-        "contents decode_threads errors stores.handle_pool lookup stores.open_shard stores.scene_columns schema sources.shards "
-        "stores.unit_interval numpy"
+        "contents decode_threads errors stores.handle_pool lookup stores.open_shard stores.scene_columns schema "
+        "sources.shards stores.unit_interval numpy"
     ),
     "stores.pixel_values": "encoding lookup radiometry units numpy",
     "stores.scene_cells": "errors numpy",
     "stores.scene_windows": (
-        "contents decode_threads errors stores.handle_pool stores.pixel_values radiometry stores.scene_cells stores.scene_columns sources.rasters "
-        "tiling units numpy"
+        "contents decode_threads errors stores.handle_pool stores.pixel_values radiometry stores.scene_cells "
+        "stores.scene_columns sources.rasters tiling units numpy"
     ),
     "stores.window_reference": "contents errors opening radiometry raster_job schema sources.bounds_file tiling units",
     "stores.image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
-    "structure_checks": "schema verify_report h5py numpy",
-    "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
-    "verification": "errors opening patch_checks progress structure_checks verify_report",
+    "file_structure": "chunk_table schema verify_report numpy",
+    "structure_checks": "chunk_table file_structure opening schema verify_report h5py numpy",
+    "structure_worker": "structure_checks",
+    "structure_process": "file_structure verify_report",
+    "intact_reads": "buffers bulk_reads chunks file_structure numpy",
+    "patch_kernels": "compiled numpy",
+    "patch_checks": (
+        "conversion_kernels cutting digest file_structure intact_reads patch_kernels progress radiometry schema "
+        "verify_report workers numpy"
+    ),
+    "source_patches": (
+        "cutting encoding errors file_structure job pixel_cache progress raster_job schema settings shard_job "
+        "sources.discovery sources.scene workers numpy"
+    ),
+    "source_comparison": (
+        "conversion_kernels errors file_structure intact_reads progress schema source_patches verify_report workers "
+        "numpy"
+    ),
+    "verification": (
+        "cores errors file_structure intact_reads patch_checks patch_spread progress structure_process verify_report "
+        "numpy"
+    ),
+    "repair_summary": "",
+    "repaired_file": "columns compression errors file_structure schema version h5py numpy",
+    "patch_repair": (
+        "digest errors file_structure intact_reads job opening palette patch_checks pending progress repair_summary "
+        "repaired_file schema source_patches verify_report numpy"
+    ),
+    "file_repair": (
+        "cores errors file_structure patch_repair pending progress repair_summary structure_process verify_report"
+    ),
     "tables.conditions": "errors numpy",
     "tables.where": "tables.conditions errors",
     "tables.manifest": "errors numpy",
-    "tables.patch_table": "tables.conditions contents errors georeference tables.manifest opening schema tables.where numpy",
+    "tables.patch_table": (
+        "tables.conditions contents errors georeference tables.manifest opening schema tables.where numpy"
+    ),
     "tables.index_export": "errors extras tables.patch_table pending tables.where numpy",
     "stores.patch_store": "contents numpy",
     "stores.patch_cache": "numpy",
     "stores.cached_reads": "decode_threads errors lookup stores.patch_cache reader numpy",
-    "stores.file_patches": "stores.cached_reads contents errors opening stores.patch_cache reader schema shared_table numpy",
+    "stores.file_patches": (
+        "stores.cached_reads contents errors opening stores.patch_cache reader schema shared_table numpy"
+    ),
     "stores.patch_join": "errors numpy",
     "stores.scene_join": "contents errors numpy",
     "stores.join_checks": "contents errors stores.file_patches stores.patch_join schema numpy",
-    "stores.joined_files": "contents errors stores.file_patches stores.join_checks stores.patch_cache stores.patch_join stores.scene_join numpy",
+    "stores.joined_files": (
+        "contents errors stores.file_patches stores.join_checks stores.patch_cache stores.patch_join "
+        "stores.scene_join numpy"
+    ),
     "bad_samples": "errors numpy torch",
     "patch_dataset": (
-        "bad_samples batch_memory batches contents cores errors georeference stores.patch_store shared_batches symmetry "
-        "numpy torch"
+        "bad_samples batch_memory batches contents cores errors georeference stores.patch_store shared_batches "
+        "symmetry numpy torch"
     ),
     "columns": "schema h5py numpy",
     "superblock": "",
@@ -188,25 +231,32 @@ MAY_IMPORT: dict[str, str] = {
     "splits.shared_pixels": "schema splits.scenes numpy",
     "splits.planning": "errors splits.shared_pixels splits.blocks splits.groups splits.methods splits.scenes numpy",
     "splits.footprints": "numpy",
-    "splits.leakage": "contents errors splits.footprints opening schema splits.shared_pixels splits.methods splits.scenes h5py numpy",
+    "splits.leakage": (
+        "contents errors splits.footprints opening schema splits.shared_pixels splits.methods splits.scenes h5py numpy"
+    ),
     "splits.bounds_scenes": "contents errors splits.leakage opening schema splits.scenes h5py numpy",
     "splits.report": "splits.leakage splits.methods",
     "splits.files": (
-        "splits.bounds_scenes columns errors file_update splits.leakage opening schema splits.methods splits.report splits.scenes "
-        "splits.planning version h5py numpy"
+        "splits.bounds_scenes columns errors file_update splits.leakage opening schema splits.methods splits.report "
+        "splits.scenes splits.planning version h5py numpy"
     ),
     "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
-    "stores.sample_choice": "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy",
+    "stores.sample_choice": (
+        "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy"
+    ),
     "dataset": (
-        "bad_samples contents dataset_card decoder errors stores.file_patches stores.joined_files tables.manifest stores.patch_cache patch_dataset "
-        "stores.patch_join tables.patch_table stores.sample_choice schema selection numpy torch"
+        "bad_samples contents dataset_card decoder errors stores.file_patches stores.joined_files tables.manifest "
+        "stores.patch_cache patch_dataset stores.patch_join tables.patch_table stores.sample_choice schema selection "
+        "numpy torch"
     ),
     "memory_dataset": "stores.array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
-        "bad_samples patch_dataset selection stores.shard_patches sources.shard_choice sources.shard_set sources.shuffle_index"
+        "bad_samples patch_dataset selection stores.shard_patches sources.shard_choice sources.shard_set "
+        "sources.shuffle_index"
     ),
     "image_dataset": (
-        "bad_samples errors stores.image_sources patch_dataset stores.scene_windows selection tiling stores.window_reference"
+        "bad_samples errors stores.image_sources patch_dataset stores.scene_windows selection tiling "
+        "stores.window_reference"
     ),
     "device_transfer": "torch",
     "samplers.order": "splitmix numpy",
@@ -216,7 +266,9 @@ MAY_IMPORT: dict[str, str] = {
     "samplers.state": "errors",
     "samplers.patch_sampler": "errors samplers.source samplers.state numpy torch",
     "samplers.scene_weights": "errors numpy",
-    "samplers.kinds": "errors samplers.patch_sampler samplers.order samplers.source samplers.state samplers.scene_weights numpy",
+    "samplers.kinds": (
+        "errors samplers.patch_sampler samplers.order samplers.source samplers.state samplers.scene_weights numpy"
+    ),
     "background": "device_transfer errors patch_dataset samplers.patch_sampler torch",
     "lightning_base": "",
     "loader_settings": "cores errors patch_dataset samplers.patch_sampler torch",
@@ -260,8 +312,8 @@ MAY_IMPORT: dict[str, str] = {
     "pictures.reconstructions": "errors pictures.samples pictures.style matplotlib numpy",
     "pictures.sample_picture": "dataset pictures.samples pictures.style matplotlib",
     "pictures.file_pictures": (
-        "dataset patch_spread pictures.augmentation pictures.contact_sheet pictures.footprint_map "
-        "pictures.histogram preview matplotlib"
+        "dataset patch_spread pictures.augmentation pictures.contact_sheet pictures.footprint_map pictures.histogram "
+        "preview matplotlib"
     ),
     "cli": "errors version click",
     "commands": "",
@@ -275,12 +327,13 @@ MAY_IMPORT: dict[str, str] = {
     "commands.scan": "schema settings forecasts.source_scan sources.naming units click",
     "commands.split": "errors splits.leakage schema splits.files splits.methods click",
     "commands.verify": "verification click",
+    "commands.repair": "file_repair click",
+    "forecasts": "",
     "stores": "",
     "splits": "",
     "samplers": "",
     "tables": "",
     "maps": "",
-    "forecasts": "",
 }
 
 
@@ -360,6 +413,8 @@ def test_no_module_uses_a_private_name_of_another(module: str) -> None:
         ("import sar_h5; sar_h5.LazyPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.SARPatchDataset", ["rasterio", "click"]),
         ("import sar_h5; sar_h5.convert", ["torch"]),
+        ("import sar_h5; sar_h5.verify", ["torch", "rasterio", "click"]),
+        ("import sar_h5; sar_h5.repair", ["torch"]),
         ("import sar_h5.cli", ["torch", "rasterio", "h5py"]),
     ],
 )

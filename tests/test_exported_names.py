@@ -41,6 +41,7 @@ PUBLIC = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repair",
     "scan",
     "split_file",
     "split_overlap",

@@ -12,9 +12,9 @@ import pytest
 from sar_h5 import SceneSplit, split_file, split_overlap
 from sar_h5.contents import read_split
 from sar_h5.errors import FormatError, SourceError
+from sar_h5.splits import footprints
 from sar_h5.splits.footprints import Footprints
 from sar_h5.splits.leakage import SplitSource, count_noun, measure_overlap
-from sar_h5.splits.planning import footprints
 from sar_h5.splits.scenes import PatchPlaces
 from tests.split_files import convert_rasters, copy_files, paint_splits
 from tests.split_places import lose_places, make_places, make_scene

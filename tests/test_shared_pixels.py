@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sar_h5.splits.planning import shared_pixels
+from sar_h5.splits import shared_pixels
 from sar_h5.splits.scenes import PatchPlaces, SplitScene
 from sar_h5.splits.shared_pixels import PAIRS, any_overlap, count_shared_pixels
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
+from sar_h5.splits import blocks as split_blocks
 from sar_h5.splits.blocks import BlockGrid, choose_block_px, default_guard_px
 from sar_h5.splits.groups import allocate_groups
-from sar_h5.splits.planning import blocks as split_blocks
 from sar_h5.splits.scenes import SplitScene
 from tests.split_places import make_places, make_scene
 

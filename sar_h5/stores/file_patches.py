@@ -31,17 +31,20 @@ class FilePatches:
         path: the file, ours or of others.
         dataset: path of the dataset within it, or None to find it.
         cache_nbytes: the most that patches kept in memory may take, in each process.
+        checked: whether what is stored is checked against ``/index/checksum`` whenever it is read.
 
     Raises:
         SourceError: where the file is not there.
         FormatError: where it holds no patches.
-        SettingError: where ``cache_nbytes`` is negative.
+        SettingError: where ``cache_nbytes`` is negative, or the file has no checksums to check.
     """
 
-    def __init__(self, path: str | Path, dataset: str | None = None, cache_nbytes: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, dataset: str | None = None, cache_nbytes: int = 0, *, checked: bool = False
+    ) -> None:
         if operator.index(cache_nbytes) < 0:
             raise SettingError(f"expected cache_nbytes of 0 or more bytes; found {cache_nbytes}")
-        self._reader = PatchReader(path, dataset)
+        self._reader = PatchReader(path, dataset, checked=checked)
         self._reader.compile_loops()
         self._cached: CachedReads | None = None
         if cache_nbytes:

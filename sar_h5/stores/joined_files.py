@@ -33,6 +33,7 @@ class JoinedFiles:
         how: "inner" for the places that all files have, "outer" for those that any file has.
         fill: the value of all pixels of a channel whose file has no such patch.
         cache_nbytes: the most that patches kept in memory may take, in each process; shared out to the files.
+        checked: whether what is stored is checked against ``/index/checksum`` whenever it is read.
 
     Raises:
         SourceError: where a file is not there.
@@ -41,12 +42,19 @@ class JoinedFiles:
     """
 
     def __init__(
-        self, paths: Sequence[str | Path], how: How = "inner", fill: float = 0.0, cache_nbytes: int = 0
+        self,
+        paths: Sequence[str | Path],
+        how: How = "inner",
+        fill: float = 0.0,
+        cache_nbytes: int = 0,
+        *,
+        checked: bool = False,
     ) -> None:
         if cache_nbytes < 0:
             raise SettingError(f"expected cache_nbytes of 0 or more bytes; found {cache_nbytes}")
         self._fill = _as_float32(fill)
-        self.files = tuple(FilePatches(path, cache_nbytes=cache_nbytes // len(paths)) for path in paths)
+        share = cache_nbytes // len(paths)
+        self.files = tuple(FilePatches(path, cache_nbytes=share, checked=checked) for path in paths)
         check_shapes(self.files)
         scenes, names = [file.scenes() for file in self.files], [file.path for file in self.files]
         self._scenes, self._renumbered = merge_scenes(scenes, names)
