@@ -1,9 +1,10 @@
-"""A file whose changes stay in memory, page by page, and what they are."""
+"""A file whose changes stay in memory, page by page, and what they are; what is new may go straight to the file."""
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +15,18 @@ class Overlay(io.RawIOBase):
     """A file whose changes stay in memory.
 
     Args:
-        raw: the file, unbuffered; only read.
+        raw: the file, unbuffered; only read below ``kept_below``.
+        kept_below: what is written from there on goes straight to the file; None keeps everything in memory.
+
+    Attributes:
+        nbytes: the length.
     """
 
-    def __init__(self, raw: io.FileIO) -> None:
+    def __init__(self, raw: io.FileIO, kept_below: int | None = None) -> None:
         self._raw = raw
+        self._kept_below = sys.maxsize if kept_below is None else kept_below
+        self._forgetful = False
+        self._failure: OSError | None = None
         self._place = 0
         self._pages: dict[int, bytearray] = {}
         self.nbytes = os.fstat(raw.fileno()).st_size
@@ -59,27 +67,40 @@ class Overlay(io.RawIOBase):
         return count
 
     def write(self, data: Any, /) -> int:
-        """Keep bytes in memory."""
+        """Keep bytes in memory, or put them into the file."""
         view = memoryview(data).cast("B")
-        done = 0
-        while done < len(view):
-            number, start = divmod(self._place + done, _PAGE)
-            count = min(_PAGE - start, len(view) - done)
-            if number not in self._pages:
-                self._pages[number] = bytearray(self._old(number * _PAGE, _PAGE))
-            self._pages[number][start : start + count] = view[done : done + count]
-            done += count
-        self._place += done
+        if not self._forgetful:
+            kept = max(min(len(view), self._kept_below - self._place), 0)
+            self._keep(view[:kept])
+            self._put(self._place + kept, view[kept:])
+        self._place += len(view)
         self.nbytes = max(self.nbytes, self._place)
-        return done
+        return len(view)
+
+    def forget(self) -> None:
+        """Take nothing of what follows, without a word: for closing what is not wanted any more."""
+        self._forgetful = True
+
+    def check(self) -> None:
+        """Raise what went wrong while writing to the file, if anything did.
+
+        HDF5 does not see it: where it cannot write it cannot close either, and tries again when Python is long gone.
+
+        Raises:
+            OSError: as the system said it.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     def content(self, start: int, count: int) -> bytes:
         """Return bytes as they would be read."""
         found = bytearray(self._old(start, count))
         for number in range(start // _PAGE, (start + count - 1) // _PAGE + 1):
             if number in self._pages:
-                first, last = max(start, number * _PAGE), min(start + count, (number + 1) * _PAGE)
                 page = self._pages[number]
+                first, last = max(start, number * _PAGE), min(start + count, number * _PAGE + len(page))
+                if last <= first:
+                    continue
                 found[first - start : last - start] = page[first - number * _PAGE : last - number * _PAGE]
         return bytes(found)
 
@@ -87,12 +108,33 @@ class Overlay(io.RawIOBase):
         """Yield what differs from the file below ``stop``, from the front: the place, the old bytes, the new ones."""
         for number in sorted(self._pages):
             start = number * _PAGE
-            count = min(_PAGE, stop - start, self.nbytes - start)
-            old, new = self._old(start, count), self._pages[number][:count]
+            count = min(len(self._pages[number]), stop - start, self.nbytes - start)
+            old, new = self._old(start, count), self._pages[number][: max(count, 0)]
             differing = [place for place in range(max(count, 0)) if old[place] != new[place]]
             if differing:
                 first, last = differing[0], differing[-1] + 1
                 yield start + first, old[first:last], bytes(new[first:last])
+
+    def _keep(self, view: memoryview) -> None:
+        done = 0
+        while done < len(view):
+            number, start = divmod(self._place + done, _PAGE)
+            count = min(_PAGE - start, len(view) - done)
+            if number not in self._pages:
+                # Of the page in which memory ends and the file begins, only the first part is kept.
+                length = min(_PAGE, self._kept_below - number * _PAGE)
+                self._pages[number] = bytearray(self._old(number * _PAGE, length))
+            self._pages[number][start : start + count] = view[done : done + count]
+            done += count
+
+    def _put(self, place: int, view: memoryview) -> None:
+        try:
+            self._raw.seek(place)
+            while view:
+                view = view[self._raw.write(view) :]
+        except OSError as error:
+            self._failure = error
+            self.forget()
 
     def _old(self, start: int, count: int) -> bytes:
         """Read from the file; zeros beyond its end."""
