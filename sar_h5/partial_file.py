@@ -1,7 +1,7 @@
 """An HDF5 file in the making that is, at every moment, what its last commit made it; commits survive a power cut.
 
-HDF5 writes into an :class:`Overlay`: what is new goes straight to the end of the file, where nothing points yet; the few
-bytes that change inside what was committed stay in memory. To commit, HDF5 closes the file, what is new is made
+HDF5 writes into an :class:`Overlay`: what is new goes straight to the end of the file, where nothing points yet; the
+few bytes that change inside what was committed stay in memory. To commit, HDF5 closes the file, what is new is made
 durable, and one entry with the bytes changed inside, old and new, is added to a journal. That entry is the commit.
 Only then are the bytes inside changed, and whoever opens the file later does so again, in case that was cut short. The
 old bytes serve to take commits back.
@@ -49,6 +49,7 @@ class PartialFile:
         self.path = path
         self._stack = contextlib.ExitStack()
         self._opened: h5py.File | None = None
+        self._end = 0
         with self._errors(), self._stack:
             self._journal = Journal(journal_path(path))
             self._stack.callback(self._journal.close)
@@ -161,7 +162,9 @@ class PartialFile:
         self._end = ends[-1]
         if self._nbytes() < self._end or (self._end and used is not None and used > self._end):
             # Never by a kill or a power cut: the end is durable before its entry is, and the entry before the change.
-            raise FormatError(f"{self.path}: the unfinished file and its journal do not belong together, or are damaged")
+            raise FormatError(
+                f"{self.path}: the unfinished file and its journal do not belong together, or are damaged"
+            )
         for number in range(self.commits):
             for place, _, new in _unpack(self.entry(number).blobs[_CHANGES]):
                 self._write(place, new)

@@ -127,6 +127,19 @@ class PendingFile:
         """Whether there is something to go on with, now or, once left, later."""
         return self._resume and self.partial.is_file() and journal_path(self.partial).is_file()
 
+    def discard(self) -> None:
+        """Remove what an earlier run has left unfinished.
+
+        Raises:
+            OutputError: where it cannot be removed.
+        """
+        try:
+            self._remove()
+        except OSError as error:
+            raise OutputError(
+                f"{self.partial}: expected to remove what an earlier run left, cannot: {error.strerror or error}"
+            ) from error
+
     def commit(self) -> None:
         """Make the complete file durable and give it its final name, atomically.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -121,6 +121,11 @@ class FileWriter:
     def patch_count(self) -> int:
         """How many patches have been written; of those appended last some may be missing until :meth:`flush`."""
         return self._count
+
+    @property
+    def scenes(self) -> Sequence[FinishedScene]:
+        """The scenes finished so far."""
+        return self._scenes
 
     def start_scene(self, info: SceneInfo) -> None:
         """Begin a scene; every scene ends with :meth:`finish_scene` or :meth:`abandon_scene`."""
