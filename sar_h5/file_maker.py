@@ -15,11 +15,11 @@ from sar_h5.palette import NotInPaletteError
 from sar_h5.partial_file import PartialFile
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
-from sar_h5.resumption import Resumption, resume, scene_blobs
 from sar_h5.schema import FileSettings
 from sar_h5.settings import ConvertSettings
 from sar_h5.sources.scene import SourceFile
 from sar_h5.summary import FileSummary
+from sar_h5.unfinished_file import Resumption, resume, scene_blobs
 from sar_h5.writer import FileWriter, Provenance
 
 
