@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _PAGE = 4096
+_GATHERED_NBYTES = 1 << 20
+"""How much is written to the file at once: each write lets go of the interpreter, and threads compete for it."""
 
 
 class Overlay(io.RawIOBase):
@@ -27,6 +29,8 @@ class Overlay(io.RawIOBase):
         self._kept_below = sys.maxsize if kept_below is None else kept_below
         self._forgetful = False
         self._failure: OSError | None = None
+        self._gathered = bytearray()
+        self._gathered_from = 0
         self._place = 0
         self._pages: dict[int, bytearray] = {}
         self.nbytes = os.fstat(raw.fileno()).st_size
@@ -74,12 +78,28 @@ class Overlay(io.RawIOBase):
             self._keep(view[:kept])
             self._put(self._place + kept, view[kept:])
         self._place += len(view)
-        self.nbytes = max(self.nbytes, self._place)
+        self.nbytes = max(self.nbytes, self._place) if view else self.nbytes
         return len(view)
+
+    def flush(self) -> None:
+        """Write to the file what goes there and has been gathered in memory."""
+        if not self._gathered:
+            return
+        try:
+            self._raw.seek(self._gathered_from)
+            done = 0
+            while done < len(self._gathered):
+                with memoryview(self._gathered) as view:
+                    done += self._raw.write(view[done:])
+        except OSError as error:
+            self._failure = error
+            self._forgetful = True
+        self._gathered.clear()
 
     def forget(self) -> None:
         """Take nothing of what follows, without a word: for closing what is not wanted any more."""
         self._forgetful = True
+        self._gathered.clear()
 
     def check(self) -> None:
         """Raise what went wrong while writing to the file, if anything did.
@@ -128,16 +148,16 @@ class Overlay(io.RawIOBase):
             done += count
 
     def _put(self, place: int, view: memoryview) -> None:
-        try:
-            self._raw.seek(place)
-            while view:
-                view = view[self._raw.write(view) :]
-        except OSError as error:
-            self._failure = error
-            self.forget()
+        if not view:
+            return
+        if place != self._gathered_from + len(self._gathered) or len(self._gathered) >= _GATHERED_NBYTES:
+            self.flush()
+            self._gathered_from = place
+        self._gathered += view
 
     def _old(self, start: int, count: int) -> bytes:
         """Read from the file; zeros beyond its end."""
+        self.flush()
         self._raw.seek(start)
         pieces: list[bytes] = []
         missing = max(count, 0)

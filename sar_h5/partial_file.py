@@ -120,6 +120,7 @@ class PartialFile:
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
+            self._overlay.flush()
             self._overlay.check()
             end = max(self._end, self._overlay.nbytes)
             changes = list(self._overlay.changes(self._end))
