@@ -11,7 +11,7 @@ from typing import Any
 
 from sar_h5.bounds_scenes import find_bounds_scenes
 from sar_h5.conversion_record import WITHOUT_EFFECT, Undertaking
-from sar_h5.errors import BadSource, BadSourceError, OutputError
+from sar_h5.errors import BadSource, BadSourceError, CannotResumeError, OutputError, OutputExistsError
 from sar_h5.file_maker import FileMaker
 from sar_h5.finished_file import keep_finished
 from sar_h5.job import Job, check_disk
@@ -212,7 +212,8 @@ def _telling_what_is_kept(outputs: Sequence[PendingFile]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:  # Ctrl-C too
-        if any(output.unfinished for output in outputs):
+        refused = isinstance(error, (CannotResumeError, OutputExistsError))
+        if not refused and any(output.unfinished for output in outputs):
             error.add_note(_KEPT)
         raise
 

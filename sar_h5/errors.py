@@ -88,6 +88,10 @@ class OutputExistsError(OutputError, FileExistsError):
     """A result that is there already and may not be replaced."""
 
 
+class CannotResumeError(OutputError):
+    """An unfinished result that cannot be gone on with as asked; it stays as it is."""
+
+
 class FormatError(SarH5Error, ValueError):
     """A file that is not what this package reads, or a departure from the format."""
 

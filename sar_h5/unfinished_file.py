@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sar_h5.conversion_record import ConversionRecord, Undertaking
-from sar_h5.errors import BadSource, OutputError
+from sar_h5.errors import BadSource, CannotResumeError
 from sar_h5.finished_parts import count_sound_scenes
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.job import Job, Plan
@@ -53,7 +53,7 @@ def resume(path: Path, job: Job[Any], undertaking: Undertaking, progress: Progre
 
     Raises:
         FormatError: where the file or its journal is damaged, so that nothing of it can be used.
-        OutputError: where it was begun with other settings, or from other sources.
+        CannotResumeError: where it was begun with other settings, or from other sources.
     """
     with PartialFile(path) as part:
         record = ConversionRecord.from_entry(part.about)
@@ -63,8 +63,8 @@ def resume(path: Path, job: Job[Any], undertaking: Undertaking, progress: Progre
             notes = _check_sources(path, job, undertaking, record, entries)
             _restore(path, job, record, entries)
             finished, noted = _keep_sound(part, job, entries, progress)
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
-            raise OutputError(
+        except (LookupError, TypeError, ValueError, zlib.error) as error:
+            raise CannotResumeError(
                 f"{path}: cannot go on, its journal holds what it should not: {error!r}; {_ANEW}"
             ) from error
     return Resumption(record.job.plan, finished, (*notes, *noted))
@@ -89,7 +89,7 @@ def _path(entry: Entry) -> str:
 def _refuse_other_terms(path: Path, now: Undertaking, before: Undertaking) -> None:
     differences = now.differences(before)
     if differences:
-        raise OutputError(
+        raise CannotResumeError(
             f"{path}: cannot go on with this unfinished file, which was begun otherwise: {'; '.join(differences)}. "
             f"Give the same options again; {_ANEW}"
         )
@@ -110,7 +110,7 @@ def _check_sources(
             else "they are in the file already, or come before what is"
         )
         listed = "\n".join(f"  {source} {what}" for source, what in differences.items())
-        raise OutputError(
+        raise CannotResumeError(
             f"{path}: cannot go on with this unfinished file, since sources have changed since it was begun, and "
             f"{reason}:\n{listed}\nPut them back as they were; {_ANEW}"
         )
@@ -129,7 +129,7 @@ def _restore(path: Path, job: Job[Any], record: ConversionRecord, entries: Seque
     try:
         job.restore(record.job)
     except ValueError as error:
-        raise OutputError(f"{path}: cannot go on with this unfinished file: {error}; {_ANEW}") from error
+        raise CannotResumeError(f"{path}: cannot go on with this unfinished file: {error}; {_ANEW}") from error
 
 
 def _keep_sound(

@@ -37,6 +37,17 @@ MAY_IMPORT: dict[str, str] = {
     "encoding": "buffers conversion_kernels cutting palette quantiles radiometry schema settings units numpy",
     "progress": "tqdm",
     "pending": "errors filelock",
+    "journal": "",
+    "partial_file": "errors journal overlay pending schema superblock h5py",
+    "source_state": "sources.scene",
+    "finished_scene": "journal schema sources.scene numpy",
+    "finished_parts": "finished_scene partial_file progress schema h5py numpy",
+    "finished_file": "errors info source_state summary",
+    "conversion_record": "compression encoding errors job journal radiometry settings source_state numpy",
+    "unfinished_file": (
+        "conversion_record errors finished_parts finished_scene job journal partial_file progress quantiles source_state "
+        "numpy"
+    ),
     "plain_arrays": "numpy",
     "unpickle": "errors plain_arrays numpy",
     "plain_data": "errors plain_arrays unpickle numpy",
@@ -88,14 +99,17 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "writer": (
-        "columns compression cutting digest encoding errors packing schema sources.scene version workers h5py "
-        "hdf5plugin numpy"
+        "columns compression cutting digest encoding errors finished_scene journal packing partial_file schema "
+        "sources.scene version workers h5py hdf5plugin numpy"
     ),
-    "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
+    "file_maker": (
+        "conversion_record errors finished_scene job palette partial_file pending progress schema settings sources.scene "
+        "summary unfinished_file writer"
+    ),
     "summary": "errors",
     "conversion": (
-        "bounds_scenes errors file_maker job pending pixel_cache progress raster_job settings shard_job sources.discovery "
-        "sources.naming summary"
+        "bounds_scenes conversion_record errors file_maker finished_file job pending pixel_cache progress raster_job "
+        "settings shard_job source_state sources.discovery sources.naming summary version"
     ),
     "contents": "errors schema superblock h5py hdf5plugin numpy",
     "compiled": "numba",
