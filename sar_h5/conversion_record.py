@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sar_h5.compression import Codec
 from sar_h5.encoding import Storage
@@ -89,9 +91,9 @@ class ConversionRecord:
         }
         blobs = {}
         if storage.lut is not None:
-            blobs["lut"] = storage.lut.astype("<f4").tobytes()
+            blobs["lut"] = zlib.compress(storage.lut.astype("<f4").tobytes())
         if self.job.counts is not None:
-            blobs["counts"] = self.job.counts.astype("<u8").tobytes()
+            blobs["counts"] = zlib.compress(self.job.counts.astype("<u8").tobytes())
         return Entry(fields, blobs)
 
     @classmethod
@@ -103,13 +105,13 @@ class ConversionRecord:
         """
         try:
             return cls._from_entry(entry.fields, entry.blobs)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, zlib.error) as error:
             raise FormatError(f"expected the record of a conversion, found something else: {error!r}") from error
 
     @classmethod
     def _from_entry(cls, fields: Mapping[str, Any], blobs: Mapping[str, bytes]) -> ConversionRecord:
-        lut = np.frombuffer(blobs["lut"], dtype="<f4").astype(np.float32) if "lut" in blobs else None
-        counts = np.frombuffer(blobs["counts"], dtype="<u8").astype(np.uint64) if "counts" in blobs else None
+        lut = _array(blobs["lut"], "<f4").astype(np.float32) if "lut" in blobs else None
+        counts = _array(blobs["counts"], "<u8").astype(np.uint64) if "counts" in blobs else None
         encoding, invalid_code, dtype, from_dn, reason = fields["storage"]
         storage = Storage(encoding, lut, invalid_code, np.dtype(dtype), from_dn, reason)
         plan = Plan(Bounds(*fields["bounds"]), storage, Codec(*fields["codec"]), fields["estimated_nbytes"])
@@ -119,3 +121,7 @@ class ConversionRecord:
             tuple(fields["scenes"]),
             tuple(BadSource(*source) for source in fields["broken"]),
         )
+
+
+def _array(content: bytes, dtype: str) -> npt.NDArray[np.generic]:
+    return np.frombuffer(zlib.decompress(content), dtype=dtype)

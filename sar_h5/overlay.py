@@ -83,23 +83,21 @@ class Overlay(io.RawIOBase):
 
     def flush(self) -> None:
         """Write to the file what goes there and has been gathered in memory."""
-        if not self._gathered:
+        view, self._gathered = memoryview(self._gathered), bytearray()
+        if not view:
             return
         try:
             self._raw.seek(self._gathered_from)
-            done = 0
-            while done < len(self._gathered):
-                with memoryview(self._gathered) as view:
-                    done += self._raw.write(view[done:])
+            while view:
+                view = view[self._raw.write(view) :]
         except OSError as error:
             self._failure = error
             self._forgetful = True
-        self._gathered.clear()
 
     def forget(self) -> None:
         """Take nothing of what follows, without a word: for closing what is not wanted any more."""
         self._forgetful = True
-        self._gathered.clear()
+        self._gathered = bytearray()
 
     def check(self) -> None:
         """Raise what went wrong while writing to the file, if anything did.

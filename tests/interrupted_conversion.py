@@ -62,8 +62,12 @@ class Faults:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
-        """See all that this process does with files open for writing without a buffer."""
-        faults, opened, sync, replace = self, Path.open, os.fsync, Path.replace
+        """See all that this process does to the disk in earnest: not what it reads, or makes empty."""
+        self._see_files()
+        self._see_syncs()
+
+    def _see_files(self) -> None:
+        faults, opened = self, Path.open
 
         class File(io.FileIO):
             def write(self, data: Any, /) -> int:
@@ -80,6 +84,11 @@ class Faults:
                 return File(path, mode)
             return opened(path, mode, buffering, *rest, **options)
 
+        Path.open = open_path  # type: ignore[method-assign, assignment]
+
+    def _see_syncs(self) -> None:
+        faults, sync, replace = self, os.fsync, Path.replace
+
         def sync_and_keep(descriptor: int) -> None:
             if not faults.full:
                 faults.step()
@@ -93,7 +102,6 @@ class Faults:
                 faults.step()
             return replace(path, target)
 
-        Path.open = open_path  # type: ignore[method-assign, assignment]
         os.fsync = sync_and_keep  # type: ignore[assignment]
         Path.replace = replace_path  # type: ignore[method-assign, assignment]
 
@@ -173,7 +181,7 @@ class Trial:
 
     def digests(self) -> dict[str, str]:
         """Return the content digests of the result, which must be sound."""
-        import h5py  # noqa: PLC0415 - only the children may load what starts threads
+        import h5py
 
         found = {}
         for path in sorted(self.out.glob("*.h5")):

@@ -126,7 +126,7 @@ def test_a_failure_to_write_is_told_when_asked_for_and_not_to_hdf5(tmp_path: Pat
         assert overlay.write(b"new") == 3
         overlay.check()
         overlay.flush()
-        with pytest.raises(OSError, match="not open for writing|Bad file descriptor"):
+        with pytest.raises(OSError, match=r"not open for writing|Bad file descriptor"):
             overlay.check()
         overlay.seek(0)
         assert overlay.write(b"more") == 4
