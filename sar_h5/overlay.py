@@ -30,7 +30,7 @@ class Overlay(io.RawIOBase):
         self._forgetful = False
         self._failure: OSError | None = None
         self._gathered = bytearray()
-        self._gathered_from = 0
+        self._gathered_from = self._gathered_nbytes = 0
         self._place = 0
         self._pages: dict[int, bytearray] = {}
         self.nbytes = os.fstat(raw.fileno()).st_size
@@ -83,21 +83,14 @@ class Overlay(io.RawIOBase):
 
     def flush(self) -> None:
         """Write to the file what goes there and has been gathered in memory."""
-        view, self._gathered = memoryview(self._gathered), bytearray()
-        if not view:
-            return
-        try:
-            self._raw.seek(self._gathered_from)
-            while view:
-                view = view[self._raw.write(view) :]
-        except OSError as error:
-            self._failure = error
-            self._forgetful = True
+        view = memoryview(self._gathered)[: self._gathered_nbytes]
+        self._gathered_nbytes = 0
+        self._write(self._gathered_from, view)
 
     def forget(self) -> None:
         """Take nothing of what follows, without a word: for closing what is not wanted any more."""
         self._forgetful = True
-        self._gathered = bytearray()
+        self._gathered_nbytes = 0
 
     def check(self) -> None:
         """Raise what went wrong while writing to the file, if anything did.
@@ -146,12 +139,26 @@ class Overlay(io.RawIOBase):
             done += count
 
     def _put(self, place: int, view: memoryview) -> None:
-        if not view:
-            return
-        if place != self._gathered_from + len(self._gathered) or len(self._gathered) >= _GATHERED_NBYTES:
+        end = self._gathered_nbytes + len(view)
+        if place != self._gathered_from + self._gathered_nbytes or end > _GATHERED_NBYTES:
             self.flush()
-            self._gathered_from = place
-        self._gathered += view
+            self._gathered_from, end = place, len(view)
+        if len(view) > _GATHERED_NBYTES:
+            self._write(place, view)
+        elif view:
+            self._gathered = self._gathered or bytearray(_GATHERED_NBYTES)
+            self._gathered[self._gathered_nbytes : end] = view
+            self._gathered_nbytes = end
+
+    def _write(self, place: int, view: memoryview) -> None:
+        try:
+            while view and not self._forgetful:
+                self._raw.seek(place)
+                count = self._raw.write(view)
+                place, view = place + count, view[count:]
+        except OSError as error:
+            self._failure = error
+            self._forgetful = True
 
     def _old(self, start: int, count: int) -> bytes:
         """Read from the file; zeros beyond its end."""

@@ -29,8 +29,12 @@ from typing import Any
 
 from sar_h5 import convert, verify
 from sar_h5.errors import OutputError
+from sar_h5.journal import Journal
 
 SECTOR = 512
+LEAST = 2
+"""How many entries there are in a journal before the first scene is finished."""
+
 FULL = 3
 """Exit code of a conversion that met a full disk and said so."""
 
@@ -165,7 +169,11 @@ class Trial:
         faults.durable = self.durable if self.fault == "power" else None
         if place is not None or tell is not None:
             faults.install()
-        convert(self.source, self.out, resume=True, progress=False, **self.options)
+        committed = [len(Journal(path)) > LEAST for path in self.out.glob("*.journal")]
+        summary = convert(self.source, self.out, resume=True, progress=False, **self.options)
+        for note in [note for file in summary for note in file.notes]:
+            if any(committed) and ("of no use" in note or "is damaged" in note):
+                raise RuntimeError(f"what was finished is lost: {note}")
         if tell is not None:
             tell.write_text(str(faults.count))
 
