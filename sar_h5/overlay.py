@@ -75,8 +75,10 @@ class Overlay(io.RawIOBase):
         view = memoryview(data).cast("B")
         if not self._forgetful:
             kept = max(min(len(view), self._kept_below - self._place), 0)
-            self._keep(view[:kept])
-            self._put(self._place + kept, view[kept:])
+            if kept:
+                self._keep(view[:kept])
+            if kept < len(view):
+                self._put(self._place + kept, view[kept:])
         self._place += len(view)
         self.nbytes = max(self.nbytes, self._place) if view else self.nbytes
         return len(view)
@@ -145,7 +147,7 @@ class Overlay(io.RawIOBase):
             self._gathered_from, end = place, len(view)
         if len(view) > _GATHERED_NBYTES:
             self._write(place, view)
-        elif view:
+        else:
             self._gathered = self._gathered or bytearray(_GATHERED_NBYTES)
             self._gathered[self._gathered_nbytes : end] = view
             self._gathered_nbytes = end

@@ -18,7 +18,7 @@ import pytest
 
 from sar_h5 import convert, verify
 from sar_h5.errors import OutputError, OutputExistsError
-from sar_h5.pending import PendingFile
+from sar_h5.pending import PendingFile, journal_path
 from tests.command_line import start
 from tests.conftest import make_dn
 from tests.raster_files import write_raster
@@ -106,6 +106,21 @@ def test_a_result_that_cannot_get_its_name_is_an_error_that_says_so(tmp_path: Pa
         (tmp_path / "vv.h5").mkdir()
         with pytest.raises(OutputExistsError, match="is there already"):
             pending.commit()
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_can_be_gone_on_with_stays_until_the_file_is_there(tmp_path: Path, committed: bool) -> None:
+    for _ in range(2):
+        with PendingFile(tmp_path / "vv.h5", overwrite=False, resume=True) as pending:
+            pending.partial.write_bytes(b"half")
+            journal_path(pending.partial).write_bytes(b"journal")
+        assert names(tmp_path) == ["vv.h5.partial", "vv.h5.partial.journal"]
+    with PendingFile(tmp_path / "vv.h5", overwrite=False, resume=committed) as pending:
+        assert pending.unfinished == committed
+        assert pending.replaced_nbytes == (0 if committed else 4)
+        if committed:
+            pending.commit()
+    assert names(tmp_path) == ["vv.h5"] * committed
 
 
 # Whole runs
