@@ -22,6 +22,7 @@ NEAREST_BUILTIN = {
     "BadSourceError": OSError,
     "OutputError": OSError,
     "OutputExistsError": FileExistsError,
+    "CannotResumeError": OSError,
     "FormatError": ValueError,
     "CorruptPatchError": ValueError,
     "PatchIndexError": IndexError,
