@@ -159,7 +159,7 @@ def run_conversion(
             else:
                 undertaking = Undertaking.of(settings, {**job.terms, "sar_h5": VERSION}, states)
                 makers.append(FileMaker(job, output, settings, undertaking, command, bar))
-        made = _make_files(makers, inventory, directory, settings)
+        made = _make_files(makers, inventory, directory, settings) if makers or not kept else []
     files = [
         maker.summarize(
             _concerning(inventory.broken, maker.job.polarization), [*inventory.notes, *_replaced(maker.output)]
@@ -175,8 +175,6 @@ def _make_files(
     makers: list[FileMaker], inventory: Inventory, directory: Path, settings: ConvertSettings
 ) -> list[FileMaker]:
     """Take files through all stages; return the makers of those that came of it."""
-    if not makers:
-        return []
     jobs = [maker.job for maker in makers]
     for maker in makers:
         maker.survey()
