@@ -69,7 +69,8 @@ class FileWriter:
     number of threads. Errors of making a batch come out of a later call for the same scene.
 
     Args:
-        file: the file to make, where it exists replaced; or, to go on with it, the unfinished file.
+        file: the file to make, where it exists replaced, with its journal beside it; or, to go on with it, the
+            unfinished file.
         settings: what holds for all patches.
         storage: how values are stored.
         codec: how chunks are compressed.
