@@ -53,7 +53,9 @@ class Overlay(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move the place of the next read or write."""
-        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self.nbytes}[whence]
+        if whence != os.SEEK_SET:
+            offset += {os.SEEK_CUR: self._place, os.SEEK_END: self.nbytes}[whence]
+        self._place = offset
         return self._place
 
     def truncate(self, size: int | None = None, /) -> int:
