@@ -1,37 +1,37 @@
 """Sentinel-1 patches for training: one HDF5 file per polarization, bit for bit the reference pipeline.
 
-Data flow through the modules in this order:
+Data flow through these stages. Each names the modules to begin reading with; what they import is the rest.
 
-- ``sources``: products, GeoTIFFs and shards become scenes; ``plain_data`` and ``unpickle`` read metadata safely.
-- ``bands``, ``raster_units``, ``survey``, ``quantiles``: one pass over all pixels gives their unit and exact bounds.
-- ``radiometry``, ``units``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
-- ``tiling``, ``cutting``, ``pixel_cache``: scenes become patches; ``conversion_kernels`` are the compiled loops so far.
-- ``compression``, ``digest``, ``packing``: patches become chunks, in threads (``workers``), in memory used again
-  (``buffers``); ``writer``, ``pending``: chunks become one file, complete or not at all.
-- ``job``, ``raster_job``, ``shard_job``, ``file_maker``, ``conversion``: the stages in order, for each source.
-- ``split_methods``, ``split_scenes``, ``split_groups``, ``split_blocks``, ``splits``: who trains on what;
-  ``shared_pixels``, ``footprints``, ``leakage``, ``bounds_scenes``: and that nothing leaks; ``superblock``,
-  ``overlay``, ``file_update``, ``split_files``, ``split_report``: into the file.
-- ``contents``, ``info``, ``verification``: what is in a file, and whether it is right.
-- ``where``, ``conditions``, ``manifest``, ``patch_table``, ``index_export``: what is known of each patch as a table, to
-  select by and to export.
-- ``chunk_table``, ``chunks``, ``native``, ``kernels``, ``lookup``, ``bulk_reads``, ``reader``: stored patches become
-  values under a ``symmetry``, many at once.
-- ``batch_memory``, ``shared_batches``, ``batches``, ``dataset``: values become batches for PyTorch, from any process.
-- ``patch_store``: what a dataset reads from. ``array_patches``, ``memory_dataset``: an array, checked by
-  ``unit_interval``; ``open_shard``, ``shard_kernels``, ``shard_patches``, ``shard_dataset``: shards as they are;
-  ``image_sources``, ``window_reference``, ``pixel_values``, ``scene_cells``, ``scene_windows``, ``image_dataset``:
-  windows of whole scenes. ``handle_pool`` bounds open files, ``scene_columns`` says what is known of the scenes.
-- ``splitmix``, ``sample_order``, ``shuffle_measure``: the order of an epoch, and how random it is; ``sample_source``,
-  ``scene_weights``, ``sampler_state``, ``patch_sampler``, ``samplers``: ranks take turns in it, resumed in its middle;
-  ``announcement``: what is about to be read, for slow disks.
-- ``background``, ``device_transfer``, ``decoder``: batches reach the device while the model works.
+Sources to files:
+
+- ``sources``: products, GeoTIFFs and shards become scenes; ``plain_data`` reads their metadata without running code.
+- ``survey``, ``quantiles``: one pass over all pixels gives their unit and exact bounds.
+- ``radiometry``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
+- ``tiling``, ``cutting``: scenes become patches.
+- ``packing``, ``writer``, ``pending``: patches become chunks, in threads, and chunks one file, complete or not at all.
+- ``conversion``: all of that in order, for rasters (``raster_job``) and for shards (``shard_job``).
+
+About a file:
+
+- ``info``, ``verification``: what it holds, and whether it is right.
+- ``split_methods``, ``splits``: who trains on what; ``leakage``: that nothing leaks; ``split_files``: into the file.
+- ``patch_table``, ``where``, ``manifest``, ``index_export``: what is known of each patch, to select by and to export.
+- ``scene_map``, ``level_histogram``, ``pictures``, ``preview``, ``dataset_card``: the same to look at.
+
+Files to batches:
+
+- ``reader``, ``kernels``: stored patches become values under a ``symmetry``, many at once; ``joined_files``: those of
+  several files as channels; ``patch_cache``: kept for later epochs.
+- ``patch_dataset``: values become batches for PyTorch, from any process (``batches``, ``shared_batches``), bad ones as
+  ``bad_samples`` says. What it reads from (``patch_store``) is a file in ``dataset``, an array in ``memory_dataset``,
+  shards in ``shard_dataset``, whole scenes in ``image_dataset``.
+- ``sample_order``, ``samplers``: the order of an epoch, in which ranks take turns; ``sampler_state``: to resume it.
+- ``background``, ``decoder``: batches reach the device while the model works.
+- ``datamodule``: loaders for training, validation, test and prediction, also for Lightning.
 - ``throughput``: how fast all that is on a machine.
-- ``gcp_mapping``, ``scene_places``, ``reference_systems``, ``scene_map``: where scenes and patches lie;
-  ``value_counts``, ``level_histogram``: how often each value occurs; ``pictures``, ``preview``: these and the patches
-  drawn; ``dataset_card``: a data set shown in a notebook.
 
-``schema`` is the file format; every module that touches a file takes names from there.
+``schema`` is the file format: every module that touches a file takes names from there. ``errors`` is what users meet
+where something is refused, ``cli`` the command line.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from sar_h5.chunk_table import read_chunk_table
 from sar_h5.chunks import DirectChunks, can_read_directly
-from sar_h5.contents import find_patches, open_file
+from sar_h5.contents import find_patches
 from sar_h5.errors import FormatError
+from sar_h5.opening import open_file
 
 _PAGE_NBYTES = 4096
 

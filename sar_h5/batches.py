@@ -6,7 +6,7 @@ sample that the batch is ready and passes it on without a copy; one of the user'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, overload
 
@@ -60,6 +60,19 @@ class Batch(Sequence[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[position] for position in range(len(self)))
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Let ``torch.stack(batch)`` work, as many a collate function has it; PyTorch takes a list or tuple only."""
+        listed = [value.plain() if isinstance(value, Batch) else value for value in args]
+        named = {name: value.plain() if isinstance(value, Batch) else value for name, value in (kwargs or {}).items()}
+        return function(*listed, **named)
 
     def plain(self) -> list[Collated]:
         """Return the samples as plain tensors or dicts."""

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import name_damage, open_as_it_is, split_codes
+from sar_h5.contents import split_codes
 from sar_h5.errors import SettingError
 from sar_h5.leakage import count_noun, held_splits, read_split_source
+from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.split_scenes import PatchPlaces
 
 _MOST_NAMED = 3
@@ -102,15 +103,21 @@ def scenes_outside_train(file: h5py.File, places: PatchPlaces, codes: npt.NDArra
     return [scene.name for scene, outside in scenes if outside and scene.name in sources]
 
 
-def warn_of_bounds(path: str, outside: Sequence[str], *, whole: bool) -> str:
+def warn_of_bounds(path: str, name: str, outside: Sequence[str], *, whole: bool) -> str:
     """Say that scenes outside train gave the bounds, and what to do.
 
     Args:
         path: the file.
+        name: of the splits.
         outside: the scenes.
         whole: whether the splits keep scenes whole.
     """
-    advice = f"--bounds-from {path}, for the scenes of train," if whole else "--vmin and --vmax"
+    if not whole:
+        advice = "--vmin and --vmax"
+    elif name == schema.DEFAULT_SPLIT:
+        advice = f"--bounds-from {path}, for the scenes of train,"
+    else:  # of a file, --bounds-from takes the default splits
+        advice = f"--bounds-from and a text file of the scenes of train, which are those of {name!r} in {path},"
     return (
         f"{path}: bounds were computed on {count_noun(len(outside), 'scene')} not wholly in train "
         f"({_enumerate(outside)}), of which training sees a little through them; to avoid even that, convert again "

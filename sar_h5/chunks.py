@@ -19,8 +19,8 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.chunk_table import ChunkTable, FileIdentity
 from sar_h5.compression import decompress
-from sar_h5.contents import open_file
 from sar_h5.errors import FormatError
+from sar_h5.opening import open_file
 
 MOST_FRAME_OVERHEAD_NBYTES = 16
 """A Blosc-1 frame is at most this much larger than what it holds (BLOSC_MAX_OVERHEAD in blosc.h)."""

@@ -52,8 +52,10 @@ def group() -> None:
     A first look, on simulated products:   sar-h5 demo
     From products or shards to files:      sar-h5 convert SOURCE... --out DIR
     What a file holds:                     sar-h5 info DIR/vv.h5
-    Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
+    What it looks like:                    sar-h5 preview DIR/vv.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
+    Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
+    What is known of each patch:           sar-h5 export DIR/vv.h5 --index index.csv
     How fast is it here?                   sar-h5 bench DIR/vv.h5
 
     Exit codes: 0 done; 1 done with problems, or refused, with the reason on standard error; 2 wrong usage.

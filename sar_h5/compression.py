@@ -64,6 +64,9 @@ class Codec:
 
     def dataset_arguments(self) -> dict[str, Any]:
         """Return what ``h5py`` needs to declare the filter: keyword arguments of ``create_dataset``."""
+        # Where HDF5_PLUGIN_PATH is set, as h5dump needs it, HDF5 finds the filter there, and hdf5plugin, when imported,
+        # leaves it at that; but what is found so does not know the HDF5 within h5py and cannot make datasets.
+        hdf5plugin.register("blosc", force=True)
         return dict(hdf5plugin.Blosc(cname=self.name, clevel=self.clevel, shuffle=SHUFFLES[self.shuffle]))
 
     def compress(self, chunk: npt.NDArray[Any]) -> bytes:

@@ -2,111 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
-import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.errors import FormatError, SarH5Error, SourceError
+from sar_h5.errors import FormatError
+from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.schema import FileSettings
-from sar_h5.superblock import read_superblock
 
 Columns = dict[str, npt.NDArray[Any]]
-
-
-def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
-    """Open an HDF5 file for reading, without locks, so that any number of processes may read and one may write.
-
-    Args:
-        path: the file.
-        kept: whether it stays open: then as h5py does by default, so that users may open it beside this handle.
-
-    Raises:
-        SourceError: where it is not there.
-        FormatError: where it is not an HDF5 file, or an incomplete one.
-    """
-    if not Path(path).is_file():
-        found = "a directory" if Path(path).is_dir() else "no such file"
-        raise SourceError(f"{path}: expected an HDF5 file, found {found}")
-    # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
-    # with h5py's default, most likely, or with locks.
-    reason: OSError | None = None
-    for locking in (None, False, True, "best-effort") if kept else (False, None, True, "best-effort"):
-        try:
-            return h5py.File(path, "r", locking=locking)
-        except OSError as error:
-            reason = error
-            if not any(words in str(error) for words in _RETRIED):
-                break
-    if _BEING_WRITTEN in str(reason):
-        return _open_while_written(path)
-    raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
-
-
-@contextlib.contextmanager
-def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading as it is now, even where this process has had it open since before it was changed.
-
-    HDF5 shares what it knows of a file between all handles of a process, so that none sees what another process, or
-    :mod:`sar_h5.file_update`, has added. A Python file is another file to it.
-
-    Args:
-        path: the file.
-
-    Raises:
-        SourceError: where it is not there.
-        FormatError: where it is not an HDF5 file, or an incomplete one.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            raw = stack.enter_context(Path(path).open("rb"))
-            # HDF5 itself does not look at the mark of a writer in Python files.
-            file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
-        except OSError:
-            file = open_file(path)  # which says what is wrong
-        yield stack.enter_context(file)
-
-
-@contextlib.contextmanager
-def name_damage(path: str | Path) -> Iterator[None]:
-    """Turn whatever HDF5 raises while it reads a file into one error; damaged metadata make it fail anywhere.
-
-    Raises:
-        FormatError: where something else than an error of this package is raised.
-    """
-    try:
-        yield
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise FormatError(
-            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
-
-
-def _open_while_written(path: str | Path) -> h5py.File:
-    """Open a file that a process in SWMR mode writes to; HDF5 lets nobody read along with others."""
-    try:
-        return h5py.File(path, "r", locking=False, swmr=True)
-    except OSError as error:
-        raise FormatError(
-            f"{path}: expected a complete file, found one that is open for writing: wait until the process that writes "
-            "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
-        ) from error
-
-
-_RETRIED = ("flag values don't match", "unable to lock file")
-"""How HDF5 refuses a way of locking where another one may do."""
-
-_BEING_WRITTEN = "already open for write"
-"""How HDF5 refuses a file whose writer has not closed it, in the file's own words."""
 
 
 @dataclass(frozen=True)
@@ -281,7 +190,7 @@ def split_codes(file: h5py.File, path: str | Path, name: str, asked: str = "") -
         found = f"{dataset.dtype} of shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "a group"
         raise FormatError(
             f"{path}: expected /{schema.SPLITS}/{name} as uint8 (N,), found {found}; {advice} --overwrite` makes "
-            "it anew"
+            f"it anew, `sar-h5 verify {path}` lists what else is wrong"
         )
     codes: npt.NDArray[np.uint8] = dataset[:]
     return codes

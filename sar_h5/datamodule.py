@@ -52,6 +52,7 @@ class SARDataModule(DataModuleBase):
     workers between      kept                                  starting them may take longer than an epoch of
     epochs                                                     validation
     scaling, symmetry    on the accelerator, if there is one   half or a quarter of the bytes to copy
+                         and no ``transform``
     prediction           all patches, in order, with their     results can be put back where they belong
                          places
     ==================== ===================================== ==================================================
@@ -76,9 +77,10 @@ class SARDataModule(DataModuleBase):
         sampler: makes the sampler of the training dataset, such as ``functools.partial(BlockShuffleSampler, seed=1)``;
             None for all of its samples in random order.
         scale_on_device: whether codes are looked up and turned in ``on_after_batch_transfer``, on the device of the
-            batch, rather than when batches are made. None for yes where there is an accelerator; never for files that
-            hold values.
-        transform: called with each sample of every stage, on the CPU.
+            batch, rather than when batches are made. None for yes where there is an accelerator and no ``transform``,
+            which would get codes; never for files that hold values.
+        transform: called with each sample of every stage, on the CPU: of values, or with ``scale_on_device=True`` of
+            codes, as :class:`SARH5Dataset` gives them; for prediction as a dict.
         how, fill, on_bad_sample, cache_nbytes, where, manifest: as of :class:`SARH5Dataset`.
 
     Attributes:
@@ -122,6 +124,7 @@ class SARDataModule(DataModuleBase):
         self._how, self._fill, self._on_bad_sample, self._cache_nbytes = how, fill, on_bad_sample, cache_nbytes
         self._where, self._manifest = where, manifest
         self._train_loader: EpochLoader | None = None
+        self._files: SARH5Dataset | None = None
         self._epoch = 0
         self._position: Mapping[str, object] | None = None
         self._decoder: PatchDecoder | None = None
@@ -146,7 +149,8 @@ class SARDataModule(DataModuleBase):
         if self._train_loader is None:
             dataset = _opened(self.train_dataset, "fit")
             make = self._sampler or (lambda data: DistributedPatchSampler(data, seed=self._seed, drop_last=True))
-            loader = make_loader(EpochLoader, dataset, self.settings, training=True, sampler=make(dataset))
+            sampler = _checked(make(dataset), self.settings.batch_size)
+            loader = make_loader(EpochLoader, dataset, self.settings, training=True, sampler=sampler)
             if self._position is None:
                 loader.sampler.set_epoch(self._epoch)
             else:
@@ -228,8 +232,10 @@ class SARDataModule(DataModuleBase):
 
     def _open(self, stage: Stage) -> SARH5Dataset:
         by_device = self._scales_on_device()
+        if self._files is None:
+            self._files = SARH5Dataset(self._path, how=self._how, fill=self._fill, cache_nbytes=self._cache_nbytes)
         dataset = SARH5Dataset(
-            self._path,
+            self._files,
             split=self._predict_split if stage == "predict" else stage,
             split_name=self._split_name,
             where=self._where,
@@ -239,22 +245,36 @@ class SARDataModule(DataModuleBase):
             transform=self._transform,
             sample="dict" if stage == "predict" else "tensor",
             output="codes" if by_device else "values",
-            how=self._how,
-            fill=self._fill,
             on_bad_sample=self._on_bad_sample,
-            cache_nbytes=self._cache_nbytes,
         )
         if by_device and self._decoder is None:
             self._decoder = dataset.decoder()
         return dataset
 
     def _scales_on_device(self) -> bool:
-        wanted = _has_accelerator(self.trainer) if self._scale_on_device is None else self._scale_on_device
+        wanted = self._scale_on_device
+        if wanted is None:
+            wanted = self._transform is None and _has_accelerator(self.trainer)
         return wanted and all(holds_codes(path) for path in self._path)
 
     def _eval_loader(self, dataset: SARH5Dataset) -> DataLoader[Any]:
         sampler = DistributedPatchSampler(dataset, shuffle=False, drop_last=False)
         return make_loader(DataLoader, dataset, self.settings, training=False, sampler=sampler)
+
+
+def _checked(sampler: object, batch_size: int) -> PatchSampler:
+    if not isinstance(sampler, PatchSampler):
+        raise SettingError(
+            "expected sampler to make a sampler of this package, such as BlockShuffleSampler, which knows epochs and "
+            f"ranks; found {type(sampler).__name__}"
+        )
+    samples = sampler.samples_per_rank()
+    if samples < batch_size:
+        raise SettingError(
+            f"expected at least one batch of {batch_size} in an epoch of training, found {samples} samples for each "
+            "rank, which would be dropped; choose a smaller batch_size"
+        )
+    return sampler
 
 
 def _has_accelerator(trainer: Any) -> bool:

@@ -22,6 +22,7 @@ from sar_h5.manifest import read_manifest
 from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
 from sar_h5.patch_join import MISSING, How
+from sar_h5.patch_table import OWN_COLUMNS
 from sar_h5.sample_choice import choose_patches
 from sar_h5.schema import DEFAULT_SPLIT, UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
@@ -43,7 +44,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
     whatever the order of their patches and scenes and whatever their filters kept. Both channels get the same symmetry.
 
     Args:
-        path: the file, or several.
+        path: the file, or several; or another dataset of them, to share what it found out when it opened them, and its
+            cache: then ``dataset``, ``how``, ``fill`` and ``cache_nbytes`` are as there, and may not be given.
         split: "train", "val" or "test", as ``sar-h5 split`` has stored them; None for all patches.
         split_name: which of the file's ways of splitting.
         where: use the patches for which a condition holds, such as ``"platform == 'S1A' and valid_fraction > 0.95"``;
@@ -97,7 +99,7 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
 
     def __init__(
         self,
-        path: str | Path | Sequence[str | Path],
+        path: str | Path | Sequence[str | Path] | SARH5Dataset,
         *,
         split: str | None = None,
         split_name: str = DEFAULT_SPLIT,
@@ -118,7 +120,11 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
     ) -> None:
         check_choice("output", output, ("values", "codes"))
         check_choice("how", how, ("inner", "outer"))
-        store = _open(path, dataset, how, fill, cache_nbytes)
+        if isinstance(path, SARH5Dataset):
+            _check_not_given(dataset=dataset, how=how, fill=fill, cache_nbytes=cache_nbytes)
+            store = path._store
+        else:
+            store = _open(path, dataset, how, fill, cache_nbytes)
         super().__init__(
             store,
             patches=_choose(store, indices, split, split_name, where, manifest),
@@ -247,6 +253,14 @@ def _open(
     return JoinedFiles(paths, how, fill, cache_nbytes)
 
 
+def _check_not_given(*, dataset: str | None, how: How, fill: float, cache_nbytes: int) -> None:
+    if (dataset, how, fill, cache_nbytes) != (None, "inner", 0.0, 0):
+        raise SettingError(
+            "a dataset made from another one reads the same patches in the same way; give dataset, how, fill and "
+            "cache_nbytes to the first, or open the files anew"
+        )
+
+
 def _choose(
     store: FilePatches | JoinedFiles,
     indices: Indices | None,
@@ -266,7 +280,7 @@ def _manifest_columns(store: FilePatches | JoinedFiles, manifest: str | Path) ->
     """Read the columns of a manifest, an entry per patch."""
     index = store.index()
     columns = read_manifest(manifest, store.scenes()["name"].tolist())
-    clashing = [name for name in columns if name in index or name == "patch"]
+    clashing = [name for name in columns if name in index or name in OWN_COLUMNS]
     if clashing:
-        raise SettingError(f"{manifest}: the index has columns called {', '.join(clashing)} itself; rename them")
+        raise SettingError(f"{manifest}: {store.path} has columns called {', '.join(clashing)} itself; rename them")
     return {name: values[index["scene"]] for name, values in columns.items()}

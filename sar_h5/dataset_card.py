@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import Columns, PatchSource, open_file, read_columns
+from sar_h5.contents import Columns, PatchSource, read_columns
 from sar_h5.errors import SarH5Error
 from sar_h5.html_card import HtmlCard, Thumbnail
 from sar_h5.info import FileInfo, read_info
+from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.patch_spread import spread_patches
 from sar_h5.png import encode_png
 from sar_h5.scene_labels import scene_labels, shorten
@@ -29,7 +30,7 @@ traceback for typing a name."""
 
 
 def read_card(title: str, path: str, source: PatchSource, patches: npt.NDArray[np.int64] | None = None) -> HtmlCard:
-    """Read what a card says about a data set. Time and size are the same for any file: six patches are decoded.
+    """Read what a card says about a data set: six patches are decoded, whatever the size of the file.
 
     Args:
         title: its first line.
@@ -40,7 +41,7 @@ def read_card(title: str, path: str, source: PatchSource, patches: npt.NDArray[n
     count = source.shape[0] if patches is None else len(patches)
     facts, notes = [("patches", _patch_text(count, source))], list[str]()
     readers: tuple[Callable[[], list[tuple[str, str]]], ...] = (
-        (lambda: _file_facts(read_info(path)), lambda: _scene_facts(path), lambda: _split_facts(path))
+        (lambda: _file_facts(read_info(path, splits=False)), lambda: _scene_facts(path), lambda: _split_facts(path))
         if source.settings
         else ()
     )
@@ -93,7 +94,7 @@ def _dates(scenes: Columns) -> str:
 
 
 def _split_facts(path: str) -> list[tuple[str, str]]:
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         names = sorted(file[schema.SPLITS]) if schema.SPLITS in file else []
         lines = [f"{shorten(name)}: {_split_counts(file[schema.SPLITS][name])}" for name in names[:_MOST_SPLITS]]
     if len(names) > _MOST_SPLITS:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from sar_h5.cached_reads import CachedReads
 from sar_h5.contents import Columns, PatchSource, read_columns, read_identity
-from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SettingError
+from sar_h5.opening import name_damage
 from sar_h5.patch_cache import PatchCache
 from sar_h5.reader import PatchReader
 from sar_h5.schema import INDEX, SCENES, FileSettings
@@ -183,26 +184,9 @@ class FilePatches:
 
     def _read_columns(self, group: str) -> Columns:
         if group not in self._columns:
-            self._columns[group] = self._checked(group, self._try_to_read(group))
+            with name_damage(self.path, f"sound columns in /{group}"):
+                self._columns[group] = self._checked(group, read_columns(self.path, group))
         return self._columns[group]
-
-    def _try_to_read(self, group: str) -> Columns:
-        try:
-            return read_columns(self.path, group)
-        except SarH5Error:
-            raise
-        except (
-            AttributeError,
-            KeyError,
-            OSError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:  # as h5py says that they are damaged
-            raise FormatError(
-                f"{self.path}: expected sound columns in /{group}, found damage: {error}; run "
-                f"`sar-h5 verify {self.path}`"
-            ) from error
 
     def _checked(self, group: str, columns: Columns) -> Columns:
         """Return one entry per patch or scene; patches that were appended since the file was opened are left out."""

@@ -12,9 +12,10 @@ import numpy as np
 
 from sar_h5 import schema
 from sar_h5.bounds_scenes import scenes_outside_train
-from sar_h5.contents import find_patches, name_damage, open_as_it_is, read_columns, split_codes
+from sar_h5.contents import find_patches, read_columns, split_codes
 from sar_h5.errors import FormatError
 from sar_h5.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
+from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import FileSettings
 
 _MOST_SCENES = 12
@@ -110,21 +111,22 @@ class FileInfo:
         return "\n".join(lines)
 
 
-def read_info(path: str | Path) -> FileInfo:
+def read_info(path: str | Path, *, splits: bool = True) -> FileInfo:
     """Read what a file holds; no patch is decoded.
 
     Args:
         path: a file of this package.
+        splits: whether to measure what its splits share, too; else none are listed.
 
     Raises:
         SourceError: where it is not there.
         FormatError: where it is not a file of this package, or damaged.
     """
     with name_damage(path):
-        return _read_info(path)
+        return _read_info(path, splits=splits)
 
 
-def _read_info(path: str | Path) -> FileInfo:
+def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
     with open_as_it_is(path) as file:
         source = find_patches(file, None)
         if source.settings is None:
@@ -132,7 +134,7 @@ def _read_info(path: str | Path) -> FileInfo:
         attributes = {name: _text(file.attrs.get(name, "")) for name in schema.ROOT_ATTRIBUTES}
         levels = len(file[schema.LUT]) if schema.LUT in file else 0
         pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
-        splits, outside = _splits(file, path)
+        measured, outside = _splits(file, path) if splits else ((), {})
         filter_text = _filter_text(file[source.name])
     return FileInfo(
         path=str(path),
@@ -144,7 +146,7 @@ def _read_info(path: str | Path) -> FileInfo:
         attributes=attributes,
         filter=filter_text,
         scenes=_scenes(path),
-        splits=splits,
+        splits=measured,
         bounds_outside_train=outside,
         valid_pixels=pixels,
     )

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import columns_of, find_patches, name_damage, open_as_it_is, split_codes
+from sar_h5.contents import columns_of, find_patches, split_codes
 from sar_h5.errors import FormatError
 from sar_h5.footprints import Footprints, scene_footprints
+from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import SPLIT_NAMES
 from sar_h5.shared_pixels import count_shared_pixels
 from sar_h5.split_methods import SplitMethod, method_from_attrs

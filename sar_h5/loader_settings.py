@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
+from sar_h5.patch_sampler import whole_number
 
 Loader = TypeVar("Loader", bound=DataLoader[Any])
 
@@ -33,7 +34,7 @@ class LoaderSettings:
         prefetch_factor: batches that each worker makes ahead.
 
     Raises:
-        SettingError: where a number is too small.
+        SettingError: where a number is too small, or none.
     """
 
     batch_size: int = 64
@@ -46,7 +47,9 @@ class LoaderSettings:
         least = {"batch_size": 1, "eval_batch_size": 1, "num_workers": 0, "prefetch_factor": 1}
         for name, bound in least.items():
             value = getattr(self, name)
-            if value is not None and value < bound:
+            if value is None and name in ("eval_batch_size", "num_workers"):
+                continue
+            if whole_number(name, value) < bound:
                 raise SettingError(f"expected {name} of at least {bound}; found {value}")
 
     def workers(self) -> int:

@@ -34,6 +34,11 @@ class SARPatchDataset(PatchDataset[ArrayPatches]):
         sample: see there.
         threads: see there.
 
+    Attributes:
+        path: says that there is no file.
+        vmin, vmax, polarization, stride: None, since an array does not tell them.
+        patch_size: side of a patch in pixels; None where patches are not square.
+
     Raises:
         FormatError: where a value is NaN or outside [0, 1].
         SettingError: where an argument cannot be honoured; integers are refused, since nothing tells their scale.
@@ -63,6 +68,9 @@ class SARPatchDataset(PatchDataset[ArrayPatches]):
             sample=sample,
             threads=threads,
         )
+        _, _, height, width = store.shape
+        self.path, self.patch_size = store.path, height if height == width else None
+        self.vmin = self.vmax = self.polarization = self.stride = None
 
 
 def _as_array(patches: object) -> npt.NDArray[Any]:

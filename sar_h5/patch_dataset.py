@@ -59,7 +59,7 @@ class PatchDataset(Dataset[Any], Generic[Store]):
     ) -> None:
         check_choice("sample", sample, ("tensor", "dict"))
         check_choice("on_bad_sample", on_bad_sample, POLICIES)
-        if threads is not None and threads < 1:
+        if threads is not None and operator.index(threads) < 1:
             raise SettingError(f"expected at least 1 thread; found threads={threads}")
         count, _, height, width = store.shape
         if augment and height != width:

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.conditions import Condition
-from sar_h5.contents import Columns, find_patches, open_file, read_columns
-from sar_h5.errors import FormatError, SarH5Error, SettingError
+from sar_h5.contents import Columns, columns_of, find_patches
+from sar_h5.errors import FormatError, SettingError
 from sar_h5.georeference import box_patches, short_crs
 from sar_h5.manifest import read_manifest
+from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import Column, FileSettings
 from sar_h5.where import parse_where
 
@@ -36,6 +37,11 @@ BOX_COLUMNS = tuple(
         ("left", "least x"), ("bottom", "least y"), ("right", "greatest x"), ("top", "greatest y"),
     )
 )  # fmt: skip
+
+OWN_COLUMNS = frozenset(
+    {PATCH_COLUMN.name, *(column.name for column in schema.INDEX_COLUMNS + BOX_COLUMNS), *SCENE_COLUMNS.values()}
+)
+"""The columns that every file has."""
 
 _SPLIT_NAMES = ("", "train", "val", "test")
 """By the numbers in ``/splits``; see :data:`sar_h5.schema.SPLIT_CODES`."""
@@ -120,15 +126,8 @@ def read_patch_table(path: str | Path, manifest: str | Path | None = None) -> Pa
         FormatError: where the file is not of this package, or damaged.
         SettingError: where the manifest lacks scenes of the file, or has columns that the file has already.
     """
-    try:
+    with name_damage(path, "a sound index"):
         table, scene = _read_file(path)
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        # Damaged metadata make HDF5 fail anywhere, with any of these.
-        raise FormatError(
-            f"{path}: expected a sound index, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
     if manifest is None:
         return table
     names = table.columns["scene_name"].values.tolist()
@@ -175,13 +174,13 @@ def choose_patches(table: PatchTable, condition: Condition) -> npt.NDArray[np.in
 
 
 def _read_file(path: str | Path) -> tuple[PatchTable, npt.NDArray[np.integer[Any]]]:
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         source = find_patches(file, None)
         if source.settings is None:
             raise FormatError(f"{path}: expected a file made by sar-h5 convert (attribute format={schema.FORMAT!r})")
         digest = str(file.attrs.get("content_digest", ""))
         splits = {name: split[:] for name, split in sorted(file.get(schema.SPLITS, {}).items())}
-    index, scenes = read_columns(path, schema.INDEX), read_columns(path, schema.SCENES)
+        index, scenes = columns_of(file, path, schema.INDEX), columns_of(file, path, schema.SCENES)
     count, scene = source.shape[0], index["scene"]
     _check_columns(schema.INDEX, schema.INDEX_COLUMNS, index, count)
     _check_columns(schema.SCENES, schema.SCENE_COLUMNS, scenes, len(scenes["name"]))

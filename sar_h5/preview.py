@@ -8,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from sar_h5.errors import FormatError, OutputError, OutputExistsError, SarH5Error, SettingError
+from sar_h5.errors import FormatError, OutputError, OutputExistsError, SettingError
+from sar_h5.opening import name_damage
 from sar_h5.schema import DEFAULT_SPLIT
 
 if TYPE_CHECKING:
@@ -85,15 +86,8 @@ def preview(
 
 
 def _draw(drawing: ModuleType, kind: Kind, path: str | Path, patches: int, seed: int, split: str) -> Figure:
-    try:
+    with name_damage(path):
         figure: Figure = drawing.draw(kind, path, patches=patches, seed=seed, split=split)
-    except SarH5Error:
-        raise
-    except (OSError, RuntimeError, TypeError, ValueError, KeyError, IndexError) as error:
-        # Damaged metadata fail anywhere, with any of these.
-        raise FormatError(
-            f"{path}: expected a sound file, found damage: {error}; run `sar-h5 verify {path}` for all of it"
-        ) from error
     return figure
 
 

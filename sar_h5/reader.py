@@ -16,10 +16,11 @@ from sar_h5 import schema
 from sar_h5.bulk_reads import BulkReads, bulk_reads, compile_loops
 from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
-from sar_h5.contents import PatchSource, find_patches, open_file
+from sar_h5.contents import PatchSource, find_patches
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error
 from sar_h5.lookup import Lookup
+from sar_h5.opening import open_file
 from sar_h5.read_ahead import ReadAhead
 
 

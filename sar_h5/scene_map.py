@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.contents import Columns, find_patches, open_file, read_columns
+from sar_h5.contents import Columns, columns_of, find_patches, split_codes
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.gcp_mapping import Floats64
+from sar_h5.opening import open_as_it_is
 from sar_h5.reference_systems import in_one_system
 from sar_h5.scene_places import ScenePlace, scenes_on_ground, scenes_side_by_side
 from sar_h5.schema import GCP_TABLE, INDEX, SCENES, SPLITS, UNKNOWN
@@ -62,22 +63,20 @@ def read_scene_map(path: str | Path, split: str, most_patches: int) -> SceneMap:
     """
     if most_patches < 1:
         raise SettingError(f"expected at least 1 patch to draw; found most_patches={most_patches}")
-    with open_file(path) as file:
+    with open_as_it_is(path) as file:
         source = find_patches(file, None)
         if source.settings is None:
             raise FormatError(f"{path}: expected a file made by sar-h5 convert, which knows its scenes; found another")
         known = sorted(file[SPLITS]) if SPLITS in file else []
-        if known and split not in known:
-            raise FormatError(f"{path}: expected splits called {split!r}; the file holds {', '.join(known)}")
-        members = file[SPLITS][split][:] if known else None
-        if members is not None and (members.shape != source.shape[:1] or members.dtype != np.uint8):
+        members = split_codes(file, path, split) if known else None
+        if members is not None and members.shape != source.shape[:1]:
             raise FormatError(
-                f"{path}: expected /{SPLITS}/{split} as {source.shape[0]} numbers of type uint8, found {members.shape} "
-                f"of {members.dtype}; run `sar-h5 verify {path}`"
+                f"{path}: expected /{SPLITS}/{split} as {source.shape[0]} numbers, found {len(members)}; run "
+                f"`sar-h5 verify {path}`"
             )
         table = file[SCENES].get(GCP_TABLE.name)
         gcps = np.zeros((0, GCP_TABLE.width)) if table is None else table[:].reshape(-1, GCP_TABLE.width)
-    index, scenes = read_columns(path, INDEX), read_columns(path, SCENES)
+        index, scenes = columns_of(file, path, INDEX), columns_of(file, path, SCENES)
     on_ground = scenes_on_ground(scenes, gcps)
     places = in_one_system(on_ground) if on_ground else scenes_side_by_side(scenes)
     if not places:

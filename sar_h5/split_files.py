@@ -15,10 +15,10 @@ import numpy as np
 from sar_h5 import schema
 from sar_h5.bounds_scenes import scenes_outside_train, warn_of_bounds
 from sar_h5.columns import write_column
-from sar_h5.contents import name_damage
 from sar_h5.errors import FormatError, OutputExistsError, SettingError
 from sar_h5.file_update import FileUpdate
 from sar_h5.leakage import LeakageWarning, SplitOverlap, SplitSource, count_noun, measure_overlap, read_split_source
+from sar_h5.opening import name_damage
 from sar_h5.schema import SPLIT_NAMES
 from sar_h5.split_methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
 from sar_h5.split_report import SplitReport
@@ -150,7 +150,8 @@ def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: Spl
             "blocks of co-registered rasters (--by block) keep places apart"
         )
     if outside := scenes_outside_train(file, source.places, codes):
-        notes.append(warn_of_bounds(source.path, outside, whole=isinstance(overlap.method, (SceneSplit, DateSplit))))
+        whole = isinstance(overlap.method, (SceneSplit, DateSplit))
+        notes.append(warn_of_bounds(source.path, overlap.name, outside, whole=whole))
     return notes
 
 

@@ -39,9 +39,10 @@ def allocate_groups(weights: Mapping[str, int], wanted: Mapping[int, float], see
     usable = sum(weight > 0 for weight in weights.values())
     if usable < len(wanted):
         names = ", ".join(SPLIT_NAMES[code] for code in wanted)
+        finer = "make blocks smaller" if "blocks" in what else "split by something finer (--by block divides scenes)"
         raise SettingError(
-            f"expected at least {len(wanted)} {what}, one for each of {names}; found {usable}; split by something "
-            "finer (--by block divides scenes), or give one of the splits the fraction 0"
+            f"expected at least {len(wanted)} {what}, one for each of {names}; found {usable}; {finer}, or give one of "
+            "the splits the fraction 0"
         )
     total = sum(weights.values())
     lacking = {code: fraction * total for code, fraction in wanted.items()}

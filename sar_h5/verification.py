@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sar_h5.contents import open_file
 from sar_h5.errors import SourceError
+from sar_h5.opening import open_file
 from sar_h5.patch_checks import PatchCheck
 from sar_h5.progress import Progress
 from sar_h5.structure_checks import StructureCheck

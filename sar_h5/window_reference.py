@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sar_h5.contents import find_patches, open_file
+from sar_h5.contents import find_patches
 from sar_h5.errors import BoundsError, FormatError, SettingError
+from sar_h5.opening import open_file
 from sar_h5.radiometry import Bounds
 from sar_h5.raster_job import QUANTITIES
 from sar_h5.schema import UNKNOWN

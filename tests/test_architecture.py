@@ -111,18 +111,21 @@ MAY_IMPORT: dict[str, str] = {
         "bounds_scenes conversion_record errors file_maker finished_file job pending pixel_cache progress raster_job "
         "settings shard_job source_state sources.discovery sources.naming summary version"
     ),
-    "contents": "errors schema superblock h5py hdf5plugin numpy",
+    "opening": "errors superblock h5py hdf5plugin",
+    "contents": "errors opening schema h5py numpy",
     "compiled": "numba",
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
-    "chunks": "chunk_table compression contents errors schema h5py numpy",
+    "chunks": "chunk_table compression errors opening schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
     "cores": "",
     "decode_threads": "",
     "read_ahead": "chunks numpy",
-    "reader": "bulk_reads chunk_table chunks contents decode_threads errors lookup read_ahead schema h5py numpy",
+    "reader": (
+        "bulk_reads chunk_table chunks contents decode_threads errors lookup opening read_ahead schema h5py numpy"
+    ),
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
@@ -145,22 +148,22 @@ MAY_IMPORT: dict[str, str] = {
         "contents decode_threads errors handle_pool pixel_values radiometry scene_cells scene_columns sources.rasters "
         "tiling units numpy"
     ),
-    "window_reference": "contents errors radiometry raster_job schema sources.bounds_file tiling units",
+    "window_reference": "contents errors opening radiometry raster_job schema sources.bounds_file tiling units",
     "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
-    "verification": "contents errors patch_checks progress structure_checks verify_report",
+    "verification": "errors opening patch_checks progress structure_checks verify_report",
     "conditions": "errors numpy",
     "where": "conditions errors",
     "manifest": "errors numpy",
-    "patch_table": "conditions contents errors georeference manifest schema where numpy",
+    "patch_table": "conditions contents errors georeference manifest opening schema where numpy",
     "index_export": "errors extras patch_table pending where numpy",
     "patch_store": "contents numpy",
     "patch_cache": "numpy",
     "cached_reads": "decode_threads errors lookup patch_cache reader numpy",
-    "file_patches": "cached_reads contents errors patch_cache reader schema shared_table numpy",
+    "file_patches": "cached_reads contents errors opening patch_cache reader schema shared_table numpy",
     "patch_join": "errors numpy",
     "scene_join": "contents errors numpy",
     "join_checks": "contents errors file_patches patch_join schema numpy",
@@ -181,18 +184,18 @@ MAY_IMPORT: dict[str, str] = {
     "shared_pixels": "schema split_scenes numpy",
     "splits": "errors shared_pixels split_blocks split_groups split_methods split_scenes numpy",
     "footprints": "numpy",
-    "leakage": "contents errors footprints schema shared_pixels split_methods split_scenes h5py numpy",
-    "bounds_scenes": "contents errors leakage schema split_scenes h5py numpy",
+    "leakage": "contents errors footprints opening schema shared_pixels split_methods split_scenes h5py numpy",
+    "bounds_scenes": "contents errors leakage opening schema split_scenes h5py numpy",
     "split_report": "leakage split_methods",
     "split_files": (
-        "bounds_scenes columns contents errors file_update leakage schema split_methods split_report split_scenes splits "
-        "version h5py numpy"
+        "bounds_scenes columns errors file_update leakage opening schema split_methods split_report split_scenes "
+        "splits version h5py numpy"
     ),
-    "info": "bounds_scenes contents errors leakage schema h5py numpy",
+    "info": "bounds_scenes contents errors leakage opening schema h5py numpy",
     "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
     "dataset": (
         "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset "
-        "patch_join sample_choice schema selection numpy torch"
+        "patch_join patch_table sample_choice schema selection numpy torch"
     ),
     "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
@@ -202,7 +205,7 @@ MAY_IMPORT: dict[str, str] = {
     "device_transfer": "torch",
     "sample_order": "splitmix numpy",
     "shuffle_measure": "errors numpy",
-    "announcement": "chunk_table chunks contents errors numpy",
+    "announcement": "chunk_table chunks contents errors opening numpy",
     "sample_source": "announcement errors numpy",
     "sampler_state": "errors",
     "patch_sampler": "errors sample_source sampler_state numpy torch",
@@ -210,7 +213,7 @@ MAY_IMPORT: dict[str, str] = {
     "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
     "background": "device_transfer errors patch_dataset patch_sampler torch",
     "lightning_base": "",
-    "loader_settings": "cores errors patch_dataset torch",
+    "loader_settings": "cores errors patch_dataset patch_sampler torch",
     "epoch_loader": "errors patch_dataset patch_sampler torch",
     "datamodule": (
         "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_join "
@@ -228,11 +231,11 @@ MAY_IMPORT: dict[str, str] = {
     "gcp_mapping": "errors numpy",
     "scene_places": "errors gcp_mapping numpy",
     "reference_systems": "errors gcp_mapping scene_places numpy rasterio",
-    "scene_map": "contents errors gcp_mapping reference_systems scene_places schema numpy",
+    "scene_map": "contents errors gcp_mapping opening reference_systems scene_places schema numpy",
     "png": "numpy",
     "html_card": "",
-    "dataset_card": "contents errors html_card info patch_spread png scene_labels schema h5py numpy",
-    "preview": "errors schema",
+    "dataset_card": "contents errors html_card info opening patch_spread png scene_labels schema h5py numpy",
+    "preview": "errors opening schema",
     "pictures": "extras",
     "pictures.style": "matplotlib numpy",
     "pictures.samples": "dataset errors scene_labels numpy torch",
@@ -241,7 +244,7 @@ MAY_IMPORT: dict[str, str] = {
         "dataset errors patch_spread pictures.samples pictures.style scene_labels schema selection matplotlib numpy"
     ),
     "pictures.histogram": (
-        "contents errors level_histogram patch_spread pictures.style radiometry reader scene_labels schema "
+        "contents errors level_histogram opening patch_spread pictures.style radiometry reader scene_labels schema "
         "value_counts matplotlib numpy"
     ),
     "pictures.footprint_map": (

@@ -56,6 +56,18 @@ def test_it_is_a_sequence_of_samples() -> None:
     assert [sample["row"].item() for sample in Batch(DICT)] == [5, 6, 7]
 
 
+def test_torch_stacks_it_as_it_does_a_list() -> None:
+    batch = Batch(TENSOR)
+    stacked = torch.stack(batch)  # type: ignore[arg-type]  # of torch's own functions, this one asks for a list or tuple
+    assert type(stacked) is torch.Tensor
+    assert torch.equal(stacked, TENSOR)
+    assert stacked.data_ptr() != TENSOR.data_ptr()
+    assert torch.equal(torch.stack(tensors=batch, dim=1), TENSOR.transpose(0, 1))  # type: ignore[arg-type]  # as above
+    assert torch.equal(torch.cat(batch), TENSOR.view(3, 2, 4))  # type: ignore[arg-type]  # as above
+    with pytest.raises(TypeError, match="expected Tensor as element 0"):
+        torch.stack(Batch(DICT))  # type: ignore[arg-type]  # as above
+
+
 def test_slices_are_lists_of_samples() -> None:
     assert [sample[0, 0, 0].item() for sample in Batch(TENSOR)[1:]] == [8, 16]
     assert [sample[0, 0, 0].item() for sample in Batch(TENSOR)[::-2]] == [16, 0]

@@ -13,8 +13,9 @@ import pytest
 from sar_h5 import convert
 from sar_h5.chunk_table import read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
-from sar_h5.contents import open_file, read_columns
+from sar_h5.contents import read_columns
 from sar_h5.errors import CorruptPatchError, FormatError, SourceError
+from sar_h5.opening import open_file
 from sar_h5.reader import PatchReader
 from tests.conftest import make_dn, make_shards
 

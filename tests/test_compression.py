@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import h5py
+import hdf5plugin
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -245,3 +249,18 @@ def test_a_level_and_a_shuffle_can_be_named() -> None:
 
 def test_without_a_sample_the_choice_is_byte_shuffle() -> None:
     assert choose_codec("fast", []) == Codec("lz4", 5, "byte")
+
+
+def test_datasets_are_created_where_the_environment_names_the_plugins_as_h5dump_needs_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, h5py; from sar_h5.compression import Codec\n"
+        "with h5py.File(sys.argv[1], 'w') as f:\n"
+        "    f.create_dataset('x', (2, 8, 8), 'u2', chunks=(1, 8, 8), **Codec().dataset_arguments())[:] = 7\n"
+    )
+    environment = os.environ | {"HDF5_PLUGIN_PATH": hdf5plugin.PLUGIN_PATH}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "x.h5"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["x"][:].sum() == 2 * 8 * 8 * 7

@@ -1,90 +1,69 @@
-"""Files open beside writers as far as HDF5 allows, and say why not elsewhere."""
+"""What a file holds is read as it is now, whoever has it open, and named where it is damaged."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import SARH5Dataset, convert
-from sar_h5.contents import open_file
+from sar_h5 import SARH5Dataset, SceneSplit, export_index, plot_footprints, split_file
+from sar_h5.contents import holds_codes, read_columns, read_split
 from sar_h5.errors import FormatError
-from tests.conftest import make_shards
+from sar_h5.leakage import LeakageWarning
+from sar_h5.scene_map import read_scene_map
+from tests.patch_files import make_codes, make_lut, write_file
 
-WRITER = """
-import sys, h5py, hdf5plugin
-file = h5py.File(sys.argv[1], "r+", libver=("v110", "v110"))
-if sys.argv[2] == "swmr":
-    file.swmr_mode = True
-patches = file["patches"]
-count = len(patches)
-patches.resize(count + 3, axis=0)
-patches[count:] = patches[:3]
-patches.flush()
-print("written", flush=True)
-sys.stdin.read()
-file.close()
-"""
+TWO = SceneSplit((0.5, 0.5))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    make_shards(tmp_path)
-    convert(tmp_path, tmp_path / "h5")
-    return tmp_path / "h5" / "vv.h5"
+    path = write_file(tmp_path / "vv.h5", make_codes((12, 8, 8), 50, "uint8"), make_lut(50))
+    with h5py.File(path, "r+") as file:
+        file["scenes/height"][:] = file["scenes/width"][:] = 100
+        file["scenes/transform"][:] = np.nan
+    return path
 
 
-@contextmanager
-def appending(path: Path, mode: str) -> Iterator[None]:
-    """Append three patches in another process, which keeps the file open meanwhile."""
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "written\n"
-        yield
-        process.stdin.close()
-    assert process.returncode == 0
-
-
-@pytest.mark.parametrize("mode", ["plain", "swmr"])
-def test_a_dataset_that_is_open_goes_on_while_another_process_appends(path: Path, mode: str) -> None:
+def test_splits_made_while_the_process_reads_the_file_are_seen_by_everything(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     dataset = SARH5Dataset(path)
-    count = len(dataset)
-    before = [dataset[number] for number in range(count)]
-    untouched = SARH5Dataset(path)
-    with appending(path, mode):
-        for one in (dataset, untouched):
-            assert len(one) == count
-            assert all(np.array_equal(one[number], before[number]) for number in range(count))
-    assert len(SARH5Dataset(path)) == count + 3
+    dataset[0]
+    with h5py.File(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeakageWarning)
+        assert "splits" not in file
+        split_file(path, TWO, name="mine")
+        train = read_split(path, "train", "mine")
+        chosen = SARH5Dataset(path, where="split_mine == 'train'")
+        summary = export_index(path, tmp_path / "index.csv", where="split_mine == 'train'")
+        members = read_scene_map(path, "mine", 12).split
+        assert "train" in dataset._repr_html_()
+    assert 0 < len(train) < 12
+    assert np.array_equal(chosen.index["patch"], train)
+    assert summary.patches == len(train)
+    assert members is not None
+    assert np.array_equal(np.flatnonzero(members == 1), train)
+    assert plot_footprints(path, split="mine").axes
 
 
-def test_a_file_in_swmr_mode_opens_beside_its_writer(path: Path) -> None:
-    count = len(SARH5Dataset(path))
-    with appending(path, "swmr"):
-        dataset = SARH5Dataset(path)
-        assert len(dataset) == count + 3
-        assert np.array_equal(dataset[count + 2], dataset[2])
+def test_a_group_in_place_of_a_column_is_an_error_of_the_file(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["scenes/name"]
+        file.create_group("scenes/name")
+    with pytest.raises(FormatError, match=r"vv\.h5: expected a sound file, found damage: .*sar-h5 verify"):
+        split_file(path, TWO)
 
 
-def test_a_file_open_for_writing_otherwise_is_refused_with_what_to_do(path: Path) -> None:
-    with appending(path, "plain"), pytest.raises(FormatError, match=r"open for writing: wait until .*`h5clear -s`"):
-        open_file(path)
+def test_a_group_that_is_not_there_is_named(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["index"]
+    with pytest.raises(FormatError, match=r"expected a group /index"):
+        read_columns(path, "index")
 
 
-def test_a_file_whose_writer_was_killed_says_so(path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), "plain"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.kill()
-    with pytest.raises(FormatError, match="Where there is none, it was killed: make the file again"):
-        SARH5Dataset(path)
+def test_a_file_tells_whether_it_holds_codes(path: Path, tmp_path: Path) -> None:
+    assert holds_codes(path)
+    assert not holds_codes(write_file(tmp_path / "floats.h5", np.zeros((3, 8, 8), np.float32)))

@@ -261,6 +261,35 @@ def test_misuse_is_refused(path: Path, tmp_path: Path) -> None:
         SARDataModule(path, split_name="other").setup("fit")
 
 
+def test_a_transform_gets_values_whether_or_not_there_is_an_accelerator(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    data = make(path, pin_memory=False, transform=lambda image: image.mean())
+    assert next(iter(data.train_dataloader())).shape == (4,)
+    assert next(iter(data.val_dataloader())).dtype == torch.float32
+    with_codes = make(path, pin_memory=False, scale_on_device=True, transform=lambda sample: sample["codes"])
+    assert next(iter(with_codes.val_dataloader())).dtype == torch.uint8
+
+
+def test_samplers_of_others_and_epochs_without_a_batch_are_refused(path: Path) -> None:
+    with pytest.raises(SettingError, match=r"a sampler of this package, such as .*; found RandomSampler"):
+        make(path, sampler=torch.utils.data.RandomSampler).train_dataloader()
+    with pytest.raises(SettingError, match=r"at least one batch of 64 .* found 40 samples .* a smaller batch_size"):
+        make(path, batch_size=64).train_dataloader()
+    with pytest.raises(SettingError, match=r"at least one batch of 4 .* found 3 samples"):
+        make(path, sampler=functools.partial(SubsetSampler, n=3)).train_dataloader()
+
+
+def test_the_files_are_opened_once_for_all_stages(path: Path) -> None:
+    data = make(path, cache_nbytes=1 << 20)
+    assert data.train_dataset is not None
+    assert data.val_dataset is not None
+    assert data.train_dataset.caches == data.val_dataset.caches
+    list(data.val_dataloader())
+    assert data.train_dataset.caches[0].misses == VAL
+
+
 def test_loaders_are_ordinary_ones(path: Path) -> None:
     data = make(path)
     loaders = [data.train_dataloader(), data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()]

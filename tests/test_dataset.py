@@ -588,3 +588,13 @@ def test_a_data_set_plots_its_samples(tmp_path: Path) -> None:
     figure = dataset.plot(dataset[3], show_titles=False, suptitle="third")
     assert np.array_equal(figure.axes[0].images[0].get_array(), dataset[3][0].numpy())
     assert (figure.axes[0].get_title(), figure.get_suptitle()) == ("", "third")
+
+
+def test_a_data_set_of_the_same_files_shares_what_was_found_out(file: Path, expected: np.ndarray) -> None:
+    whole = SARH5Dataset(file)
+    some = SARH5Dataset(whole, indices=[3, 1], sample="dict")
+    assert some._store is whole._store
+    assert torch.equal(some[0]["image"], torch.from_numpy(expected[3])[None])
+    assert len(whole) == len(expected)
+    with pytest.raises(SettingError, match="open the files anew"):
+        SARH5Dataset(whole, cache_nbytes=5)

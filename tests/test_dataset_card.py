@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.image import imread
 
-from sar_h5.contents import find_patches, open_file
+from sar_h5.contents import find_patches
 from sar_h5.dataset_card import read_card
 from sar_h5.html_card import HtmlCard, Thumbnail
+from sar_h5.opening import open_file
 from sar_h5.png import encode_png
 from tests.patch_files import chunk_place, make_codes, make_lut, overwrite, read_plain, write_file
 from tests.scene_files import Place, write_scenes

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from sar_h5 import SARH5Dataset, verify
-from sar_h5.contents import open_as_it_is, open_file
 from sar_h5.errors import FormatError, OutputError, SourceError
 from sar_h5.file_update import FileUpdate
+from sar_h5.opening import open_as_it_is, open_file
 from tests.test_pending import names, posix
 
 GOLDEN = Path(__file__).parent / "golden" / "v1.0.h5"

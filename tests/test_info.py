@@ -72,6 +72,8 @@ def test_splits_are_listed(file: Path, tmp_path: Path) -> None:
         for name in ("by_scene", "another"):
             f[f"splits/{name}"] = np.ones(len(f["patches"]), dtype=np.uint8)
     assert "splits     another, by_scene" in read_info(tmp_path / "a.h5").to_text()
+    quick = read_info(tmp_path / "a.h5", splits=False)
+    assert (quick.splits, quick.bounds_outside_train, quick.ratio) == ((), {}, read_info(tmp_path / "a.h5").ratio)
 
 
 def test_what_is_no_file_of_ours_is_refused(tmp_path: Path) -> None:

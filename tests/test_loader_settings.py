@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -76,3 +77,9 @@ def test_a_sampler_and_a_kind_of_loader_are_taken(dataset: SARH5Dataset) -> None
 def test_numbers_too_small_are_refused(name: str, value: int) -> None:
     with pytest.raises(SettingError, match=f"expected {name} of at least .*; found {value}"):
         LoaderSettings(**{name: value})
+
+
+@pytest.mark.parametrize("setting", [{"batch_size": None}, {"batch_size": "64"}, {"num_workers": 1.5}])
+def test_what_is_no_integer_is_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=f"expected {next(iter(setting))} as an integer"):
+        LoaderSettings(**setting)

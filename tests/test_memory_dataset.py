@@ -48,3 +48,10 @@ def test_what_are_no_patches_is_refused() -> None:
         SARPatchDataset(make_patches() + 1)
     with pytest.raises(SettingError, match="square patches; those of patches in memory are 8 x 4"):
         SARPatchDataset(make_patches()[..., :4], augment=True)
+
+
+def test_it_has_the_attributes_of_other_datasets_as_far_as_an_array_tells_them() -> None:
+    dataset = SARPatchDataset(make_patches())
+    assert (dataset.path, dataset.patch_size) == ("patches in memory", 8)
+    assert (dataset.vmin, dataset.vmax, dataset.polarization, dataset.stride) == (None,) * 4
+    assert SARPatchDataset(make_patches()[:, :, :5]).patch_size is None

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 import sar_h5
 from sar_h5 import (
     SARH5Dataset,
+    SARPatchDataset,
     convert,
     plot_augmentations,
     plot_footprints,
@@ -377,3 +378,9 @@ def test_a_picture_is_saved_by_its_suffix_and_not_replaced_unasked(tmp_path: Pat
     with pytest.raises(SettingError, match=r"expected a name that ends in \.png, \.pdf, \.svg; found \.jpg"):
         save_picture(figure, tmp_path / "a.jpg")
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_patches_in_memory_are_drawn_too() -> None:
+    patches = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
+    figure = plot_patches(SARPatchDataset(patches))  # type: ignore[arg-type]  # it has all that is needed
+    assert titles(figure) == ["patch 0", "patch 1", "patch 2"]

@@ -215,6 +215,9 @@ def test_leaks_of_ground_and_bounds_are_warned_of(files: list[Path]) -> None:
     assert "--by block" in ground
     assert "vv.h5: bounds were computed on 2 scenes not wholly in train (S1A_IW_GRDH" in bounds
     assert f"--bounds-from {files[0]}" in bounds
+    with pytest.warns(LeakageWarning) as caught:
+        split_file(files[0], name="other")
+    assert "--bounds-from and a text file of the scenes of train, which are those of 'other'" in str(caught[1].message)
     assert {warning.filename for warning in caught} == {__file__}
     with pytest.warns(LeakageWarning) as caught:
         split_file(files[0], BlockSplit(), name="blocks")

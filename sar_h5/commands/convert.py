@@ -145,6 +145,8 @@ def command(
         sar-h5 convert patches/ --out h5/ --polarization vv --vmin 14.77 --vmax 24.54 --codec small
     A long run, and the same again after a power cut or a full disk:
         sar-h5 convert products/ --out h5/ --resume
+    Once more, with bounds from the scenes of training alone:
+        sar-h5 split h5/vv.h5 && sar-h5 convert products/ --out h5b/ --bounds-from h5/vv.h5
     """  # noqa: D301 - the escape is the character that tells click to keep lines
     # Job systems ask with SIGTERM; what Ctrl-C cleans up is cleaned up then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -16,7 +16,13 @@ def command(out: Path | None) -> None:
     """Simulate two small dual-polarization products, convert them, verify the files, and serve an epoch from workers.
 
     Shows the whole way on a machine without data, in less than two minutes.
-    """
+
+    \b
+    Nothing is kept:
+        sar-h5 demo
+    Keep products and files, to look at or to try the other commands on:
+        sar-h5 demo --out demo
+    """  # noqa: D301 - the escape is the character that tells click to keep lines
     if out is not None:
         run_demo(out, click.echo)
         click.echo(f"Look inside: sar-h5 info {out / 'h5' / 'vv.h5'}    or    h5ls -v {out / 'h5' / 'vv.h5'}")

@@ -17,7 +17,11 @@ def command(file: str, as_json: bool) -> None:
     """Check FILE from end to end: structure, attributes, index, the checksum and every code of every patch, the digest.
 
     Lists every problem with its place. Exit code 1 where there is one.
-    """
+
+    \b
+    After copying a file around:
+        sar-h5 verify h5/vv.h5
+    """  # noqa: D301 - the escape is the character that tells click to keep lines
     report = verify(file, progress=None)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sar_h5.contents import find_patches, open_file
+from sar_h5.contents import find_patches
 from sar_h5.errors import FormatError
 from sar_h5.level_histogram import LevelHistogram, level_histogram, shares_outside
+from sar_h5.opening import open_file
 from sar_h5.patch_spread import spread_patches
 from sar_h5.pictures.style import BLUE, LABEL_PT, SMALL_PT, VERMILION, new_picture, set_heading, set_title
 from sar_h5.radiometry import DN_COUNT, to_db

@@ -1,0 +1,106 @@
+"""HDF5 files opened for reading, beside whoever else has them open, with one error for whatever may be wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
+
+from sar_h5.errors import FormatError, SarH5Error, SourceError
+from sar_h5.superblock import read_superblock
+
+
+def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
+    """Open an HDF5 file for reading, without locks, so that any number of processes may read and one may write.
+
+    Args:
+        path: the file.
+        kept: whether it stays open: then as h5py does by default, so that users may open it beside this handle.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it is not an HDF5 file, or an incomplete one.
+    """
+    if not Path(path).is_file():
+        found = "a directory" if Path(path).is_dir() else "no such file"
+        raise SourceError(f"{path}: expected an HDF5 file, found {found}")
+    # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
+    # with h5py's default, most likely, or with locks.
+    reason: OSError | None = None
+    for locking in (None, False, True, "best-effort") if kept else (False, None, True, "best-effort"):
+        try:
+            return h5py.File(path, "r", locking=locking)
+        except OSError as error:
+            reason = error
+            if not any(words in str(error) for words in _RETRIED):
+                break
+    if _BEING_WRITTEN in str(reason):
+        return _open_while_written(path)
+    raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
+
+
+@contextlib.contextmanager
+def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading as it is now, even where this process has had it open since before it was changed.
+
+    HDF5 shares what it knows of a file between all handles of a process, so that none sees what another process, or
+    :mod:`sar_h5.file_update`, has added. A Python file is another file to it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        SourceError: where it is not there.
+        FormatError: where it is not an HDF5 file, or an incomplete one.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            raw = stack.enter_context(Path(path).open("rb"))
+            # HDF5 itself does not look at the mark of a writer in Python files.
+            file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
+        except OSError:
+            file = open_file(path)  # which says what is wrong
+        yield stack.enter_context(file)
+
+
+@contextlib.contextmanager
+def name_damage(path: str | Path, what: str = "a sound file") -> Iterator[None]:
+    """Turn whatever h5py raises while it reads a file into one error; damaged metadata make it fail anywhere.
+
+    Args:
+        path: the file.
+        what: what was expected of it, for the message.
+
+    Raises:
+        FormatError: where something else than an error of this package is raised.
+    """
+    try:
+        yield
+    except SarH5Error:
+        raise
+    # The last two where a group stands for a column, or numbers for text.
+    except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise FormatError(
+            f"{path}: expected {what}, found damage: {error}; run `sar-h5 verify {path}` for all of it"
+        ) from error
+
+
+def _open_while_written(path: str | Path) -> h5py.File:
+    """Open a file that a process in SWMR mode writes to; HDF5 lets nobody read along with others."""
+    try:
+        return h5py.File(path, "r", locking=False, swmr=True)
+    except OSError as error:
+        raise FormatError(
+            f"{path}: expected a complete file, found one that is open for writing: wait until the process that writes "
+            "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
+        ) from error
+
+
+_RETRIED = ("flag values don't match", "unable to lock file")
+"""How HDF5 refuses a way of locking where another one may do."""
+
+_BEING_WRITTEN = "already open for write"
+"""How HDF5 refuses a file whose writer has not closed it, in the file's own words."""
