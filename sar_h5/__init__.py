@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.image_dataset import SARImageDataset as SARImageDataset
     from sar_h5.image_statistics import analyze_sar_statistics as analyze_sar_statistics
-    from sar_h5.index_export import export_index as export_index
-    from sar_h5.leakage import split_overlap as split_overlap
     from sar_h5.memory_dataset import SARPatchDataset as SARPatchDataset
     from sar_h5.pictures.augmentation import plot_augmentations as plot_augmentations
     from sar_h5.pictures.contact_sheet import plot_patches as plot_patches
@@ -63,43 +61,45 @@ if TYPE_CHECKING:
     from sar_h5.radiometry import handle_invalid_values as handle_invalid_values
     from sar_h5.radiometry import preprocess_sar_complete as preprocess_sar_complete
     from sar_h5.radiometry import to_db as to_db
-    from sar_h5.samplers import BlockShuffleSampler as BlockShuffleSampler
-    from sar_h5.samplers import DistributedPatchSampler as DistributedPatchSampler
-    from sar_h5.samplers import SceneWeightedSampler as SceneWeightedSampler
-    from sar_h5.samplers import SubsetSampler as SubsetSampler
+    from sar_h5.samplers.kinds import BlockShuffleSampler as BlockShuffleSampler
+    from sar_h5.samplers.kinds import DistributedPatchSampler as DistributedPatchSampler
+    from sar_h5.samplers.kinds import SceneWeightedSampler as SceneWeightedSampler
+    from sar_h5.samplers.kinds import SubsetSampler as SubsetSampler
     from sar_h5.shard_dataset import LazyPatchDataset as LazyPatchDataset
     from sar_h5.sources.discovery import find_all_sar_files as find_all_sar_files
     from sar_h5.sources.rasters import load_sar_image as load_sar_image
-    from sar_h5.split_files import split_file as split_file
-    from sar_h5.split_methods import BlockSplit as BlockSplit
-    from sar_h5.split_methods import DateSplit as DateSplit
-    from sar_h5.split_methods import PatchSplit as PatchSplit
-    from sar_h5.split_methods import SceneSplit as SceneSplit
+    from sar_h5.splits.files import split_file as split_file
+    from sar_h5.splits.leakage import split_overlap as split_overlap
+    from sar_h5.splits.methods import BlockSplit as BlockSplit
+    from sar_h5.splits.methods import DateSplit as DateSplit
+    from sar_h5.splits.methods import PatchSplit as PatchSplit
+    from sar_h5.splits.methods import SceneSplit as SceneSplit
+    from sar_h5.tables.index_export import export_index as export_index
     from sar_h5.verification import verify as verify
 
 __version__ = VERSION
 
 _HOMES = {
     "BackgroundLoader": "sar_h5.background",
-    "BlockShuffleSampler": "sar_h5.samplers",
-    "BlockSplit": "sar_h5.split_methods",
-    "DateSplit": "sar_h5.split_methods",
-    "DistributedPatchSampler": "sar_h5.samplers",
+    "BlockShuffleSampler": "sar_h5.samplers.kinds",
+    "BlockSplit": "sar_h5.splits.methods",
+    "DateSplit": "sar_h5.splits.methods",
+    "DistributedPatchSampler": "sar_h5.samplers.kinds",
     "LazyPatchDataset": "sar_h5.shard_dataset",
     "PatchDecoder": "sar_h5.decoder",
-    "PatchSplit": "sar_h5.split_methods",
+    "PatchSplit": "sar_h5.splits.methods",
     "SARDataModule": "sar_h5.datamodule",
     "SARH5Dataset": "sar_h5.dataset",
     "SARImageDataset": "sar_h5.image_dataset",
     "SARPatchDataset": "sar_h5.memory_dataset",
     "SarH5Error": "sar_h5.errors",
-    "SceneSplit": "sar_h5.split_methods",
-    "SceneWeightedSampler": "sar_h5.samplers",
-    "SubsetSampler": "sar_h5.samplers",
+    "SceneSplit": "sar_h5.splits.methods",
+    "SceneWeightedSampler": "sar_h5.samplers.kinds",
+    "SubsetSampler": "sar_h5.samplers.kinds",
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
-    "export_index": "sar_h5.index_export",
+    "export_index": "sar_h5.tables.index_export",
     "find_all_sar_files": "sar_h5.sources.discovery",
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
@@ -110,8 +110,8 @@ _HOMES = {
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
-    "split_file": "sar_h5.split_files",
-    "split_overlap": "sar_h5.leakage",
+    "split_file": "sar_h5.splits.files",
+    "split_overlap": "sar_h5.splits.leakage",
     "to_db": "sar_h5.radiometry",
     "verify": "sar_h5.verification",
 }

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from sar_h5.device_transfer import DeviceTransfer, receive
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
-from sar_h5.patch_sampler import PatchIteration, PatchSampler
+from sar_h5.samplers.patch_sampler import PatchIteration, PatchSampler
 
 
 class _Ready:

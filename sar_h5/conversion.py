@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sar_h5.bounds_scenes import find_bounds_scenes
 from sar_h5.conversion_record import WITHOUT_EFFECT, Undertaking
 from sar_h5.errors import BadSource, BadSourceError, CannotResumeError, OutputError, OutputExistsError
 from sar_h5.file_maker import FileMaker
@@ -24,6 +23,7 @@ from sar_h5.shard_job import ShardJob
 from sar_h5.source_state import SourceState
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.naming import find_polarization
+from sar_h5.splits.bounds_scenes import find_bounds_scenes
 from sar_h5.summary import ConversionSummary
 from sar_h5.version import VERSION
 

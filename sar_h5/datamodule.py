@@ -17,11 +17,11 @@ from sar_h5.epoch_loader import EpochLoader
 from sar_h5.errors import SettingError
 from sar_h5.lightning_base import DataModuleBase
 from sar_h5.loader_settings import LoaderSettings, make_loader
-from sar_h5.patch_join import How
-from sar_h5.patch_sampler import PatchSampler
-from sar_h5.sampler_state import SamplerState
-from sar_h5.samplers import DistributedPatchSampler
+from sar_h5.samplers.kinds import DistributedPatchSampler
+from sar_h5.samplers.patch_sampler import PatchSampler
+from sar_h5.samplers.state import SamplerState
 from sar_h5.schema import DEFAULT_SPLIT
+from sar_h5.stores.patch_join import How
 
 Stage = Literal["train", "val", "test", "predict"]
 

@@ -16,16 +16,16 @@ from sar_h5.contents import Columns
 from sar_h5.dataset_card import read_card
 from sar_h5.decoder import PatchDecoder
 from sar_h5.errors import SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.joined_files import JoinedFiles
-from sar_h5.manifest import read_manifest
-from sar_h5.patch_cache import PatchCache
 from sar_h5.patch_dataset import Memory, PatchDataset, check_choice
-from sar_h5.patch_join import MISSING, How
-from sar_h5.patch_table import OWN_COLUMNS
-from sar_h5.sample_choice import choose_patches
 from sar_h5.schema import DEFAULT_SPLIT, UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.joined_files import JoinedFiles
+from sar_h5.stores.patch_cache import PatchCache
+from sar_h5.stores.patch_join import MISSING, How
+from sar_h5.stores.sample_choice import choose_patches
+from sar_h5.tables.manifest import read_manifest
+from sar_h5.tables.patch_table import OWN_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         split: "train", "val" or "test", as ``sar-h5 split`` has stored them; None for all patches.
         split_name: which of the file's ways of splitting.
         where: use the patches for which a condition holds, such as ``"platform == 'S1A' and valid_fraction > 0.95"``;
-            see :func:`sar_h5.where.parse_where`, and ``sar-h5 export --index`` for the columns there are. Of several
+            see :func:`sar_h5.tables.where.parse_where`, and ``sar-h5 export --index`` for the columns there are. Of several
             files it must hold in each that has the patch. No code is run.
         manifest: a CSV of the user's own with a column ``scene`` and one row per scene; its columns are there for
             ``where`` and in :attr:`index`.

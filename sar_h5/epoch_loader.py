@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
-from sar_h5.patch_sampler import PatchSampler
+from sar_h5.samplers.patch_sampler import PatchSampler
 
 
 class EpochLoader(DataLoader[Any]):

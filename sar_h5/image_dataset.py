@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from sar_h5.bad_samples import Policy
 from sar_h5.errors import SettingError
-from sar_h5.image_sources import find_images, image_units
 from sar_h5.patch_dataset import PatchDataset, check_choice
-from sar_h5.scene_windows import CACHE_NBYTES, MOST_OPEN, SceneWindows
 from sar_h5.selection import Indices, patch_numbers
+from sar_h5.stores.image_sources import find_images, image_units
+from sar_h5.stores.scene_windows import CACHE_NBYTES, MOST_OPEN, SceneWindows
+from sar_h5.stores.window_reference import Reference, read_reference, window_bounds
 from sar_h5.tiling import DEFAULT_PATCH_SIZE, DEFAULT_STRIDE, EDGES, Edge, PatchGrid
-from sar_h5.window_reference import Reference, read_reference, window_bounds
 
 
 class SARImageDataset(PatchDataset[SceneWindows]):

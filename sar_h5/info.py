@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.bounds_scenes import scenes_outside_train
 from sar_h5.contents import find_patches, read_columns, split_codes
 from sar_h5.errors import FormatError
-from sar_h5.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
 from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import FileSettings
+from sar_h5.splits.bounds_scenes import scenes_outside_train
+from sar_h5.splits.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
 
 _MOST_SCENES = 12
 

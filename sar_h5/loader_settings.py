@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
-from sar_h5.patch_sampler import whole_number
+from sar_h5.samplers.patch_sampler import whole_number
 
 Loader = TypeVar("Loader", bound=DataLoader[Any])
 

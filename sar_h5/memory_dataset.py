@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sar_h5.array_patches import ArrayPatches
 from sar_h5.errors import SettingError
 from sar_h5.patch_dataset import PatchDataset
 from sar_h5.selection import Indices, patch_numbers
+from sar_h5.stores.array_patches import ArrayPatches
 
 
 class SARPatchDataset(PatchDataset[ArrayPatches]):

@@ -20,8 +20,8 @@ from sar_h5.contents import Columns
 from sar_h5.cores import usable_cores
 from sar_h5.errors import CorruptPatchError, FormatError, PatchIndexError, SettingError
 from sar_h5.georeference import locate_patches
-from sar_h5.patch_store import PatchStore
 from sar_h5.shared_batches import SharedBatchMemory
+from sar_h5.stores.patch_store import PatchStore
 from sar_h5.symmetry import draw_symmetries
 
 Memory = BatchMemory | SharedBatchMemory

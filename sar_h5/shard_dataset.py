@@ -9,10 +9,10 @@ from typing import Any, Literal
 from sar_h5.bad_samples import Policy
 from sar_h5.patch_dataset import PatchDataset, check_choice
 from sar_h5.selection import Indices, patch_numbers
-from sar_h5.shard_patches import MOST_OPEN, ShardPatches
 from sar_h5.sources.shard_choice import choose_shards
 from sar_h5.sources.shard_set import SHUFFLE_INDEX
 from sar_h5.sources.shuffle_index import read_shuffle_index
+from sar_h5.stores.shard_patches import MOST_OPEN, ShardPatches
 
 
 class LazyPatchDataset(PatchDataset[ShardPatches]):

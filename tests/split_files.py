@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 
 from sar_h5 import convert
-from sar_h5.shared_pixels import PAIRS
+from sar_h5.splits.shared_pixels import PAIRS
 from tests.conftest import make_dn
 from tests.raster_files import TRANSFORM, write_raster
 

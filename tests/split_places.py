@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sar_h5.split_scenes import PatchPlaces, SplitScene
+from sar_h5.splits.scenes import PatchPlaces, SplitScene
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_600_000.0)
 NOWHERE = (np.nan,) * 6

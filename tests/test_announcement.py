@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5 import BlockShuffleSampler, SARH5Dataset
-from sar_h5.announcement import PatchAnnouncer, byte_ranges
+from sar_h5.samplers.announcement import PatchAnnouncer, byte_ranges
 from tests.patch_files import chunk_place, make_codes, make_lut, write_file
 
 COUNT = 64

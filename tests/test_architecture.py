@@ -108,7 +108,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "summary": "errors",
     "conversion": (
-        "bounds_scenes conversion_record errors file_maker finished_file job pending pixel_cache progress raster_job "
+        "splits.bounds_scenes conversion_record errors file_maker finished_file job pending pixel_cache progress raster_job "
         "settings shard_job source_state sources.discovery sources.naming summary version"
     ),
     "opening": "errors superblock h5py hdf5plugin",
@@ -133,91 +133,93 @@ MAY_IMPORT: dict[str, str] = {
     "shared_table": "chunk_table torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
-    "handle_pool": "errors",
-    "unit_interval": "numpy",
-    "scene_columns": "contents sources.scene numpy",
-    "shard_kernels": "compiled kernels native numpy",
-    "open_shard": "native shard_kernels sources.shards numpy",
-    "shard_patches": (
-        "contents decode_threads errors handle_pool lookup open_shard scene_columns schema sources.shards "
-        "unit_interval numpy"
+    "stores.handle_pool": "errors",
+    "stores.unit_interval": "numpy",
+    "stores.scene_columns": "contents sources.scene numpy",
+    "stores.shard_kernels": "compiled kernels native numpy",
+    "stores.open_shard": "native stores.shard_kernels sources.shards numpy",
+    "stores.shard_patches": (
+        "contents decode_threads errors stores.handle_pool lookup stores.open_shard stores.scene_columns schema sources.shards "
+        "stores.unit_interval numpy"
     ),
-    "pixel_values": "encoding lookup radiometry units numpy",
-    "scene_cells": "errors numpy",
-    "scene_windows": (
-        "contents decode_threads errors handle_pool pixel_values radiometry scene_cells scene_columns sources.rasters "
+    "stores.pixel_values": "encoding lookup radiometry units numpy",
+    "stores.scene_cells": "errors numpy",
+    "stores.scene_windows": (
+        "contents decode_threads errors stores.handle_pool stores.pixel_values radiometry stores.scene_cells stores.scene_columns sources.rasters "
         "tiling units numpy"
     ),
-    "window_reference": "contents errors opening radiometry raster_job schema sources.bounds_file tiling units",
-    "image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
-    "array_patches": "contents decode_threads errors lookup schema unit_interval numpy torch",
+    "stores.window_reference": "contents errors opening radiometry raster_job schema sources.bounds_file tiling units",
+    "stores.image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
+    "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
     "structure_checks": "schema verify_report h5py numpy",
     "patch_checks": ("compression digest progress radiometry schema structure_checks verify_report h5py numpy"),
     "verification": "errors opening patch_checks progress structure_checks verify_report",
-    "conditions": "errors numpy",
-    "where": "conditions errors",
-    "manifest": "errors numpy",
-    "patch_table": "conditions contents errors georeference manifest opening schema where numpy",
-    "index_export": "errors extras patch_table pending where numpy",
-    "patch_store": "contents numpy",
-    "patch_cache": "numpy",
-    "cached_reads": "decode_threads errors lookup patch_cache reader numpy",
-    "file_patches": "cached_reads contents errors opening patch_cache reader schema shared_table numpy",
-    "patch_join": "errors numpy",
-    "scene_join": "contents errors numpy",
-    "join_checks": "contents errors file_patches patch_join schema numpy",
-    "joined_files": "contents errors file_patches join_checks patch_cache patch_join scene_join numpy",
+    "tables.conditions": "errors numpy",
+    "tables.where": "tables.conditions errors",
+    "tables.manifest": "errors numpy",
+    "tables.patch_table": "tables.conditions contents errors georeference tables.manifest opening schema tables.where numpy",
+    "tables.index_export": "errors extras tables.patch_table pending tables.where numpy",
+    "stores.patch_store": "contents numpy",
+    "stores.patch_cache": "numpy",
+    "stores.cached_reads": "decode_threads errors lookup stores.patch_cache reader numpy",
+    "stores.file_patches": "stores.cached_reads contents errors opening stores.patch_cache reader schema shared_table numpy",
+    "stores.patch_join": "errors numpy",
+    "stores.scene_join": "contents errors numpy",
+    "stores.join_checks": "contents errors stores.file_patches stores.patch_join schema numpy",
+    "stores.joined_files": "contents errors stores.file_patches stores.join_checks stores.patch_cache stores.patch_join stores.scene_join numpy",
     "bad_samples": "errors numpy torch",
     "patch_dataset": (
-        "bad_samples batch_memory batches contents cores errors georeference patch_store shared_batches symmetry "
+        "bad_samples batch_memory batches contents cores errors georeference stores.patch_store shared_batches symmetry "
         "numpy torch"
     ),
     "columns": "schema h5py numpy",
     "superblock": "",
     "overlay": "",
     "file_update": "errors overlay pending schema superblock h5py",
-    "split_methods": "errors numpy",
-    "split_scenes": "errors schema numpy",
-    "split_groups": "errors schema",
-    "split_blocks": "errors schema split_groups split_scenes numpy",
-    "shared_pixels": "schema split_scenes numpy",
-    "splits": "errors shared_pixels split_blocks split_groups split_methods split_scenes numpy",
-    "footprints": "numpy",
-    "leakage": "contents errors footprints opening schema shared_pixels split_methods split_scenes h5py numpy",
-    "bounds_scenes": "contents errors leakage opening schema split_scenes h5py numpy",
-    "split_report": "leakage split_methods",
-    "split_files": (
-        "bounds_scenes columns errors file_update leakage opening schema split_methods split_report split_scenes "
-        "splits version h5py numpy"
+    "splits.methods": "errors numpy",
+    "splits.scenes": "errors schema numpy",
+    "splits.groups": "errors schema",
+    "splits.blocks": "errors schema splits.groups splits.scenes numpy",
+    "splits.shared_pixels": "schema splits.scenes numpy",
+    "splits.planning": "errors splits.shared_pixels splits.blocks splits.groups splits.methods splits.scenes numpy",
+    "splits.footprints": "numpy",
+    "splits.leakage": "contents errors splits.footprints opening schema splits.shared_pixels splits.methods splits.scenes h5py numpy",
+    "splits.bounds_scenes": "contents errors splits.leakage opening schema splits.scenes h5py numpy",
+    "splits.report": "splits.leakage splits.methods",
+    "splits.files": (
+        "splits.bounds_scenes columns errors file_update splits.leakage opening schema splits.methods splits.report splits.scenes "
+        "splits.planning version h5py numpy"
     ),
-    "info": "bounds_scenes contents errors leakage opening schema h5py numpy",
-    "sample_choice": "contents errors file_patches joined_files patch_join patch_table numpy",
+    "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
+    "stores.sample_choice": "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy",
     "dataset": (
-        "bad_samples contents dataset_card decoder errors file_patches joined_files manifest patch_cache patch_dataset "
-        "patch_join patch_table sample_choice schema selection numpy torch"
+        "bad_samples contents dataset_card decoder errors stores.file_patches stores.joined_files tables.manifest stores.patch_cache patch_dataset "
+        "stores.patch_join tables.patch_table stores.sample_choice schema selection numpy torch"
     ),
-    "memory_dataset": "array_patches errors patch_dataset selection numpy torch",
+    "memory_dataset": "stores.array_patches errors patch_dataset selection numpy torch",
     "shard_dataset": (
-        "bad_samples patch_dataset selection shard_patches sources.shard_choice sources.shard_set sources.shuffle_index"
+        "bad_samples patch_dataset selection stores.shard_patches sources.shard_choice sources.shard_set sources.shuffle_index"
     ),
-    "image_dataset": ("bad_samples errors image_sources patch_dataset scene_windows selection tiling window_reference"),
+    "image_dataset": (
+        "bad_samples errors stores.image_sources patch_dataset stores.scene_windows selection tiling stores.window_reference"
+    ),
     "device_transfer": "torch",
-    "sample_order": "splitmix numpy",
-    "shuffle_measure": "errors numpy",
-    "announcement": "chunk_table chunks contents errors opening numpy",
-    "sample_source": "announcement errors numpy",
-    "sampler_state": "errors",
-    "patch_sampler": "errors sample_source sampler_state numpy torch",
-    "scene_weights": "errors numpy",
-    "samplers": "errors patch_sampler sample_order sample_source sampler_state scene_weights numpy",
-    "background": "device_transfer errors patch_dataset patch_sampler torch",
+    "samplers.order": "splitmix numpy",
+    "samplers.shuffle_measure": "errors numpy",
+    "samplers.announcement": "chunk_table chunks contents errors opening numpy",
+    "samplers.source": "samplers.announcement errors numpy",
+    "samplers.state": "errors",
+    "samplers.patch_sampler": "errors samplers.source samplers.state numpy torch",
+    "samplers.scene_weights": "errors numpy",
+    "samplers.kinds": "errors samplers.patch_sampler samplers.order samplers.source samplers.state samplers.scene_weights numpy",
+    "background": "device_transfer errors patch_dataset samplers.patch_sampler torch",
     "lightning_base": "",
-    "loader_settings": "cores errors patch_dataset patch_sampler torch",
-    "epoch_loader": "errors patch_dataset patch_sampler torch",
+    "loader_settings": "cores errors patch_dataset samplers.patch_sampler torch",
+    "epoch_loader": "errors patch_dataset samplers.patch_sampler torch",
     "datamodule": (
-        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_join "
-        "patch_sampler sampler_state samplers schema torch"
+        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings stores.patch_join "
+        "samplers.patch_sampler samplers.state samplers.kinds schema torch"
     ),
     "page_cache": "",
     "bench_report": "",
@@ -228,10 +230,10 @@ MAY_IMPORT: dict[str, str] = {
     "patch_spread": "errors numpy",
     "level_histogram": "errors numpy",
     "value_counts": "errors reader numpy",
-    "gcp_mapping": "errors numpy",
-    "scene_places": "errors gcp_mapping numpy",
-    "reference_systems": "errors gcp_mapping scene_places numpy rasterio",
-    "scene_map": "contents errors gcp_mapping opening reference_systems scene_places schema numpy",
+    "maps.gcp_mapping": "errors numpy",
+    "maps.scene_places": "errors maps.gcp_mapping numpy",
+    "maps.reference_systems": "errors maps.gcp_mapping maps.scene_places numpy rasterio",
+    "maps.scene_map": "contents errors maps.gcp_mapping opening maps.reference_systems maps.scene_places schema numpy",
     "png": "numpy",
     "html_card": "",
     "dataset_card": "contents errors html_card info opening patch_spread png scene_labels schema h5py numpy",
@@ -248,7 +250,7 @@ MAY_IMPORT: dict[str, str] = {
         "value_counts matplotlib numpy"
     ),
     "pictures.footprint_map": (
-        "gcp_mapping pictures.style reference_systems scene_labels scene_map schema matplotlib numpy"
+        "maps.gcp_mapping pictures.style maps.reference_systems scene_labels maps.scene_map schema matplotlib numpy"
     ),
     "pictures.augmentation": "dataset errors pictures.samples pictures.style symmetry matplotlib numpy",
     "pictures.reconstructions": "errors pictures.samples pictures.style matplotlib numpy",
@@ -262,11 +264,17 @@ MAY_IMPORT: dict[str, str] = {
     "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
-    "commands.export": "index_export click",
+    "commands.export": "tables.index_export click",
     "commands.info": "info click",
     "commands.preview": "preview schema click",
-    "commands.split": "errors leakage schema split_files split_methods click",
+    "commands.split": "errors splits.leakage schema splits.files splits.methods click",
     "commands.verify": "verification click",
+    "forecasts": "",
+    "stores": "",
+    "splits": "",
+    "samplers": "",
+    "tables": "",
+    "maps": "",
 }
 
 

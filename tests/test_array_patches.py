@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sar_h5.array_patches import ArrayPatches
 from sar_h5.errors import FormatError, SettingError
+from sar_h5.stores.array_patches import ArrayPatches
 from sar_h5.symmetry import apply_symmetry
 
 

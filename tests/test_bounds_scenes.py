@@ -12,8 +12,8 @@ import pytest
 import rasterio
 
 from sar_h5 import SceneSplit, convert, preprocess_sar_complete, split_file, verify
-from sar_h5.bounds_scenes import find_bounds_scenes
 from sar_h5.errors import BadSourceError, BoundsError, FormatError, SettingError
+from sar_h5.splits.bounds_scenes import find_bounds_scenes
 from tests.conftest import make_dn, make_shards
 from tests.raster_files import TRANSFORM, write_raster
 
@@ -122,7 +122,7 @@ def test_many_scenes_are_not_all_named() -> None:
         find_bounds_scenes(["nothing"], [f"s{number:02}" for number in range(50)])
 
 
-@pytest.mark.filterwarnings("ignore::sar_h5.leakage.LeakageWarning")
+@pytest.mark.filterwarnings("ignore::sar_h5.splits.leakage.LeakageWarning")
 def test_files_without_whole_scenes_in_train_are_refused(rasters: Path, tmp_path: Path) -> None:
     path = run(rasters, tmp_path / "h5")
     with pytest.raises(FormatError, match="splits called 'default' for --bounds-from; the file holds none"):

@@ -19,10 +19,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from sar_h5 import SARH5Dataset
-from sar_h5.cached_reads import CachedReads
 from sar_h5.errors import CorruptPatchError, SettingError
-from sar_h5.patch_cache import ENTRY_NBYTES
 from sar_h5.reader import PatchReader
+from sar_h5.stores.cached_reads import CachedReads
+from sar_h5.stores.patch_cache import ENTRY_NBYTES
 from tests.conftest import make_dn
 from tests.patch_files import make_codes, make_lut, read_plain, write_file
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import SettingError
-from sar_h5.where import parse_where
+from sar_h5.tables.where import parse_where
 
 COLUMNS = {
     "platform": np.array(["S1A", "S1B"], dtype=object),

@@ -12,8 +12,8 @@ import pytest
 from sar_h5 import SARH5Dataset, SceneSplit, export_index, plot_footprints, split_file
 from sar_h5.contents import holds_codes, read_columns, read_split
 from sar_h5.errors import FormatError
-from sar_h5.leakage import LeakageWarning
-from sar_h5.scene_map import read_scene_map
+from sar_h5.maps.scene_map import read_scene_map
+from sar_h5.splits.leakage import LeakageWarning
 from tests.patch_files import make_codes, make_lut, write_file
 
 TWO = SceneSplit((0.5, 0.5))

@@ -30,7 +30,9 @@ SCENES = 5
 RUN = {"export", "info", "preview", "split", "verify"}
 """Commands that documents run on the files that are there; the others make them, or take long."""
 
-pytestmark = pytest.mark.filterwarnings("ignore::sar_h5.leakage.LeakageWarning")  # small scenes on the same ground
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sar_h5.splits.leakage.LeakageWarning"
+)  # small scenes on the same ground
 
 
 @dataclass(frozen=True)

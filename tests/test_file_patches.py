@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import CorruptPatchError, FormatError, SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.patch_store import PatchStore
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.patch_store import PatchStore
 from tests.patch_files import chunk_place, make_codes, make_lut, overwrite, read_plain, write_file
 
 COUNT, SIZE = 9, 16

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from sar_h5 import footprints
-from sar_h5.footprints import Footprints, scene_footprints
+from sar_h5.splits import footprints
+from sar_h5.splits.footprints import Footprints, scene_footprints
 
 WKT = "EPSG:32633"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
-from sar_h5.gcp_mapping import AffineMapping, GridMapping, PolynomialMapping, gcp_mapping
+from sar_h5.maps.gcp_mapping import AffineMapping, GridMapping, PolynomialMapping, gcp_mapping
 
 ROWS, COLS = np.array([0.0, 300.5, 700]), np.array([0.0, 100, 250, 900])
 

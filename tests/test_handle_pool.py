@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sar_h5.errors import SettingError
-from sar_h5.handle_pool import HandlePool
+from sar_h5.stores.handle_pool import HandlePool
 
 
 class Files:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import BadSourceError, RadiometryError, SettingError, SourceError
-from sar_h5.image_sources import find_images, image_units
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
+from sar_h5.stores.image_sources import find_images, image_units
 from sar_h5.units import Units
 from tests.conftest import make_dn, make_shards
 from tests.raster_files import write_raster

@@ -13,10 +13,11 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from sar_h5 import convert, export_index, index_export
+from sar_h5 import convert, export_index
 from sar_h5.errors import MissingExtraError, OutputError, OutputExistsError, SettingError
-from sar_h5.patch_table import read_patch_table
 from sar_h5.schema import SCENE_COLUMNS
+from sar_h5.tables import index_export
+from sar_h5.tables.patch_table import read_patch_table
 from tests.command_line import CommandLine, snapshot
 from tests.patch_files import make_codes, make_lut, write_file
 

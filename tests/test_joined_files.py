@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 
 from sar_h5 import BackgroundLoader, SARH5Dataset, convert
 from sar_h5.errors import CorruptPatchError, FormatError, SettingError
-from sar_h5.joined_files import JoinedFiles
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
+from sar_h5.stores.joined_files import JoinedFiles
 from sar_h5.symmetry import apply_symmetry, draw_symmetry
 from tests.conftest import make_shards
 from tests.patch_files import Place, make_codes, make_lut, set_places, write_file

@@ -9,12 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import SceneSplit, footprints, split_file, split_overlap
+from sar_h5 import SceneSplit, split_file, split_overlap
 from sar_h5.contents import read_split
 from sar_h5.errors import FormatError, SourceError
-from sar_h5.footprints import Footprints
-from sar_h5.leakage import SplitSource, count_noun, measure_overlap
-from sar_h5.split_scenes import PatchPlaces
+from sar_h5.splits import footprints
+from sar_h5.splits.footprints import Footprints
+from sar_h5.splits.leakage import SplitSource, count_noun, measure_overlap
+from sar_h5.splits.scenes import PatchPlaces
 from tests.split_files import convert_rasters, copy_files, paint_splits
 from tests.split_places import lose_places, make_places, make_scene
 
@@ -101,7 +102,7 @@ def test_splits_that_do_not_fit_are_refused_with_what_to_do(path: Path, stored: 
         split_overlap(path)
 
 
-@pytest.mark.filterwarnings("ignore::sar_h5.leakage.LeakageWarning")
+@pytest.mark.filterwarnings("ignore::sar_h5.splits.leakage.LeakageWarning")
 def test_a_split_is_seen_by_a_process_that_has_the_file_open(path: Path) -> None:
     with h5py.File(path) as held:
         assert "splits" not in held

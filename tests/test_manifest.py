@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError, SourceError
-from sar_h5.manifest import MAX_LINE, read_manifest, to_values
+from sar_h5.tables.manifest import MAX_LINE, read_manifest, to_values
 
 
 def write(directory: Path, content: str | bytes) -> Path:

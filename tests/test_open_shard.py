@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sar_h5 import open_shard
-from sar_h5.open_shard import OpenShard
 from sar_h5.sources.shards import NpyShard
+from sar_h5.stores import open_shard
+from sar_h5.stores.open_shard import OpenShard
 from sar_h5.symmetry import apply_symmetry
 
 

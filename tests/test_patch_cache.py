@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.patch_cache import ENTRY_NBYTES, PatchCache
+from sar_h5.stores.patch_cache import ENTRY_NBYTES, PatchCache
 
 Operation = tuple[bool, int]
 

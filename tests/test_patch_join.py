@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
-from sar_h5.patch_join import MISSING, How, Key, join_patches
+from sar_h5.stores.patch_join import MISSING, How, Key, join_patches
 
 Places = list[tuple[int, int, int]]
 

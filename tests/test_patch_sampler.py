@@ -15,7 +15,7 @@ from torch.utils.data import DistributedSampler
 
 from sar_h5 import BlockShuffleSampler, DistributedPatchSampler, SceneWeightedSampler, SubsetSampler
 from sar_h5.errors import SettingError
-from sar_h5.patch_sampler import PatchSampler
+from sar_h5.samplers.patch_sampler import PatchSampler
 
 SCENES = np.arange(60) // 20
 KINDS = ["distributed", "in order", "subset", "blocks", "weighted"]

@@ -14,7 +14,7 @@ import pytest
 
 from sar_h5 import SARH5Dataset, convert
 from sar_h5.errors import FormatError, SettingError, SourceError
-from sar_h5.patch_table import read_patch_table, select_patches
+from sar_h5.tables.patch_table import read_patch_table, select_patches
 from tests.conftest import REAL_SCENE, make_shards
 from tests.patch_files import UTM, make_codes, make_lut, write_file
 
@@ -200,7 +200,7 @@ def test_a_file_cut_short_is_a_format_error(converted: Path, tmp_path: Path) -> 
 def test_selecting_loads_neither_rasterio_nor_torch_nor_pyarrow(file: Path) -> None:
     code = f"""
 import sys
-from sar_h5.patch_table import select_patches
+from sar_h5.tables.patch_table import select_patches
 print(len(select_patches({str(file)!r}, "scene == 0")), [name for name in ("rasterio", "torch", "pyarrow") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sar_h5.pixel_values import PixelValues
 from sar_h5.radiometry import Bounds, preprocess_sar_complete
+from sar_h5.stores.pixel_values import PixelValues
 from sar_h5.units import Units
 from tests.conftest import make_dn
 

@@ -7,9 +7,9 @@ import pytest
 from rasterio.warp import transform
 
 from sar_h5.errors import FormatError
-from sar_h5.gcp_mapping import AffineMapping
-from sar_h5.reference_systems import in_one_system, is_geographic, system_name
-from sar_h5.scene_places import ScenePlace
+from sar_h5.maps.gcp_mapping import AffineMapping
+from sar_h5.maps.reference_systems import in_one_system, is_geographic, system_name
+from sar_h5.maps.scene_places import ScenePlace
 
 
 def place(

@@ -11,9 +11,9 @@ import pytest
 
 from sar_h5 import SARH5Dataset
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.joined_files import JoinedFiles
-from sar_h5.sample_choice import choose_split
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.joined_files import JoinedFiles
+from sar_h5.stores.sample_choice import choose_split
 from tests.patch_files import Place, make_codes, make_lut, set_places, write_file
 
 PLACES: list[Place] = [("a", 0, 0), ("a", 0, 8), ("b", 0, 0), ("b", 8, 8), ("c", 0, 0)]

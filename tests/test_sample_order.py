@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.sample_order import block_shuffled_order, choose_subset, shuffled_order, weighted_order
+from sar_h5.samplers.order import block_shuffled_order, choose_subset, shuffled_order, weighted_order
 
 COUNTS = st.integers(0, 300)
 SEEDS = st.integers(-(2**70), 2**70)

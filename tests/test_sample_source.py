@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 
 from sar_h5 import SARH5Dataset
 from sar_h5.errors import SettingError
-from sar_h5.sample_source import SampleTable
+from sar_h5.samplers.source import SampleTable
 from tests.patch_files import make_codes, make_lut, write_file
 
 

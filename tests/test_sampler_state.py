@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
-from sar_h5.sampler_state import SamplerState
+from sar_h5.samplers.state import SamplerState
 
 STATE = SamplerState("subset", {"shuffle": True}, 0, "ab", length=10, epoch=2, consumed=4, world_size=2)
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from sar_h5 import BlockShuffleSampler, DistributedPatchSampler, SARH5Dataset, SceneWeightedSampler, SubsetSampler
 from sar_h5.errors import SettingError
-from sar_h5.sample_order import block_shuffled_order, shuffled_order
+from sar_h5.samplers.order import block_shuffled_order, shuffled_order
 from tests.patch_files import make_codes, make_lut, write_file
 
 SCENES = np.repeat([0, 1, 2], [50, 30, 20])

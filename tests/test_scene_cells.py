@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sar_h5.errors import SourceError
-from sar_h5.scene_cells import CellCache, CellGrid, CellKey, cut_window
+from sar_h5.stores.scene_cells import CellCache, CellGrid, CellKey, cut_window
 
 
 def run(task: Callable[[int, int], None], count: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.scene_columns import scene_columns
 from sar_h5.sources.scene import Georeference, SceneInfo
+from sar_h5.stores.scene_columns import scene_columns
 from tests.patch_files import UTM
 
 

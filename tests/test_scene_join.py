@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sar_h5.contents import Columns
 from sar_h5.errors import SettingError
-from sar_h5.scene_join import FACTS, merge_scenes
+from sar_h5.stores.scene_join import FACTS, merge_scenes
 
 PATHS = ["vv.h5", "vh.h5", "hh.h5"]
 NAMES = st.lists(st.sampled_from(["a", "b", "c", "d", "été"]), unique=True)

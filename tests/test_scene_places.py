@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sar_h5.scene_places import scenes_on_ground, scenes_side_by_side
+from sar_h5.maps.scene_places import scenes_on_ground, scenes_side_by_side
 
 UTM = (10.0, 0.0, 399_960.0, 0.0, -10.0, 4_200_000.0)
 NONE = (np.nan,) * 6

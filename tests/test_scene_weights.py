@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import SettingError
-from sar_h5.scene_weights import weights_by_scene
+from sar_h5.samplers.scene_weights import weights_by_scene
 
 SCENES = np.array([2, 0, 2, 0])
 NAMES = ["a", "b", "c"]

@@ -14,9 +14,9 @@ import pytest
 
 from sar_h5.errors import CorruptPatchError, SettingError
 from sar_h5.radiometry import Bounds, preprocess_sar_complete
-from sar_h5.scene_windows import SceneWindows
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.rasters import OpenScene
+from sar_h5.stores.scene_windows import SceneWindows
 from sar_h5.symmetry import apply_symmetry
 from sar_h5.tiling import Edge, PatchGrid
 from sar_h5.units import Units

@@ -86,6 +86,8 @@ def test_places_without_shards_are_refused(tmp_path: Path) -> None:
 
 
 def test_shards_need_no_rasterio() -> None:
-    code = "import sys; import sar_h5.sources.shard_choice, sar_h5.shard_patches; print('rasterio' in sys.modules)"
+    code = (
+        "import sys; import sar_h5.sources.shard_choice, sar_h5.stores.shard_patches; print('rasterio' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sar_h5.native import find_native_reads
-from sar_h5.shard_kernels import read_floats
+from sar_h5.stores.shard_kernels import read_floats
 
 NATIVE = find_native_reads()
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sar_h5 import open_shard
 from sar_h5.errors import CorruptPatchError, SettingError
-from sar_h5.shard_patches import ShardPatches
 from sar_h5.sources.shards import NpyShard
+from sar_h5.stores import open_shard
+from sar_h5.stores.shard_patches import ShardPatches
 from sar_h5.symmetry import apply_symmetry
 from tests.conftest import make_shards
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sar_h5 import shared_pixels
-from sar_h5.shared_pixels import PAIRS, any_overlap, count_shared_pixels
-from sar_h5.split_scenes import PatchPlaces, SplitScene
+from sar_h5.splits import shared_pixels
+from sar_h5.splits.scenes import PatchPlaces, SplitScene
+from sar_h5.splits.shared_pixels import PAIRS, any_overlap, count_shared_pixels
 
 PATCHES = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-1, 60), st.integers(0, 60)), max_size=40

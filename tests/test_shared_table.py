@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sar_h5 import SARH5Dataset, file_patches
+from sar_h5 import SARH5Dataset
 from sar_h5.chunk_table import ChunkTable, FileIdentity
 from sar_h5.errors import FormatError
-from sar_h5.file_patches import FilePatches
 from sar_h5.shared_table import SharedTable
+from sar_h5.stores import file_patches
+from sar_h5.stores.file_patches import FilePatches
 from tests.patch_files import make_codes, make_lut, overwrite, read_plain, write_file
 
 FRESH = ["spawn", "forkserver"] if os.name == "posix" else ["spawn"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import SettingError
-from sar_h5.sample_order import block_shuffled_order, shuffled_order
-from sar_h5.shuffle_measure import measure_shuffle
+from sar_h5.samplers.order import block_shuffled_order, shuffled_order
+from sar_h5.samplers.shuffle_measure import measure_shuffle
 
 COUNT, BATCH = 60_000, 64
 SCENES = np.repeat(np.arange(60), COUNT // 60)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sar_h5 import split_blocks
 from sar_h5.errors import SettingError
-from sar_h5.split_blocks import BlockGrid, choose_block_px, default_guard_px
-from sar_h5.split_groups import allocate_groups
-from sar_h5.split_scenes import SplitScene
+from sar_h5.splits import blocks as split_blocks
+from sar_h5.splits.blocks import BlockGrid, choose_block_px, default_guard_px
+from sar_h5.splits.groups import allocate_groups
+from sar_h5.splits.scenes import SplitScene
 from tests.split_places import make_places, make_scene
 
 SIDE = st.integers(8, 70)

@@ -24,14 +24,14 @@ from sar_h5 import (
     verify,
 )
 from sar_h5.errors import FormatError, OutputError, OutputExistsError, SettingError, SourceError
-from sar_h5.leakage import LeakageWarning
-from sar_h5.split_methods import SplitMethod, method_from_attrs
+from sar_h5.splits.leakage import LeakageWarning
+from sar_h5.splits.methods import SplitMethod, method_from_attrs
 from tests.command_line import snapshot
 from tests.conftest import make_shards
 from tests.split_files import codes_by_place, convert_rasters, copy_files, paint_splits
 
 GOLDEN = Path(__file__).parent / "golden" / "v1.0.h5"
-quiet = pytest.mark.filterwarnings("ignore::sar_h5.leakage.LeakageWarning")
+quiet = pytest.mark.filterwarnings("ignore::sar_h5.splits.leakage.LeakageWarning")
 METHODS = [
     SceneSplit((0.6, 0.2, 0.2)),
     DateSplit((0.6, 0.2, 0.2), 3),

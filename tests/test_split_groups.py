@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sar_h5.errors import SettingError
-from sar_h5.split_groups import allocate_groups, draw_number
+from sar_h5.splits.groups import allocate_groups, draw_number
 
 WANTED = {1: 0.8, 2: 0.1, 3: 0.1}
 

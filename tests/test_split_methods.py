@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sar_h5 import BlockSplit, DateSplit, PatchSplit, SceneSplit
 from sar_h5.errors import SettingError
-from sar_h5.split_methods import METHODS, SplitMethod, method_from_attrs
+from sar_h5.splits.methods import METHODS, SplitMethod, method_from_attrs
 
 SEEDS = st.integers(0, (1 << 63) - 1)
 FRACTIONS = st.sampled_from([(0.8, 0.1, 0.1), (1 / 3, 1 / 3, 1 / 3), (0.9, 0.1), (1, 0, 0), (0, 0.5, 0.5)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import FormatError
-from sar_h5.split_scenes import PatchPlaces, SplitScene, merge_scenes, patch_places
+from sar_h5.splits.scenes import PatchPlaces, SplitScene, merge_scenes, patch_places
 from tests.split_places import NOWHERE, UTM, make_places, make_scene
 
 

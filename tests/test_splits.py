@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from sar_h5 import BlockSplit, DateSplit, PatchSplit, SceneSplit
 from sar_h5.errors import SettingError
-from sar_h5.shared_pixels import count_shared_pixels
-from sar_h5.split_methods import METHODS, SplitMethod
-from sar_h5.split_scenes import PatchPlaces, merge_scenes
-from sar_h5.splits import plan_split, utc_day
+from sar_h5.splits.methods import METHODS, SplitMethod
+from sar_h5.splits.planning import plan_split, utc_day
+from sar_h5.splits.scenes import PatchPlaces, merge_scenes
+from sar_h5.splits.shared_pixels import count_shared_pixels
 from tests.split_places import lose_places, make_places, make_scene
 
 SCENES = [make_scene(f"scene {number}", 100 + number, day=1 + number // 3) for number in range(12)]

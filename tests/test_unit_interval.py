@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5 import unit_interval
-from sar_h5.unit_interval import all_in_unit_interval, describe_bad_values, find_bad_patch
+from sar_h5.stores import unit_interval
+from sar_h5.stores.unit_interval import all_in_unit_interval, describe_bad_values, find_bad_patch
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=9))

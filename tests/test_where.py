@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sar_h5.conditions import Condition
 from sar_h5.errors import SettingError
-from sar_h5.where import MAX_DEPTH, MAX_LENGTH, parse_where
+from sar_h5.tables.conditions import Condition
+from sar_h5.tables.where import MAX_DEPTH, MAX_LENGTH, parse_where
 
 COLUMNS = {
     "x": np.array([0.5, 1.0, np.nan, -2.0, 1e300]),

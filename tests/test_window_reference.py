@@ -11,8 +11,8 @@ import pytest
 
 from sar_h5.errors import BoundsError, FormatError, SettingError
 from sar_h5.raster_job import QUANTITIES
+from sar_h5.stores.window_reference import read_reference, window_bounds
 from sar_h5.units import Units
-from sar_h5.window_reference import read_reference, window_bounds
 from tests.patch_files import make_codes, make_lut, write_file
 
 

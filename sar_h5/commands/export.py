@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sar_h5.index_export import export_index
+from sar_h5.tables.index_export import export_index
 
 
 @click.command("export")

@@ -8,10 +8,10 @@ import warnings
 import click
 
 from sar_h5.errors import SettingError
-from sar_h5.leakage import LeakageWarning
 from sar_h5.schema import DEFAULT_SPLIT
-from sar_h5.split_files import split_file
-from sar_h5.split_methods import DEFAULT_FRACTIONS, METHODS, BlockSplit, PatchSplit, SplitMethod
+from sar_h5.splits.files import split_file
+from sar_h5.splits.leakage import LeakageWarning
+from sar_h5.splits.methods import DEFAULT_FRACTIONS, METHODS, BlockSplit, PatchSplit, SplitMethod
 
 
 @click.command("split")

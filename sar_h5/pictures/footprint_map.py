@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from sar_h5.gcp_mapping import Floats64
+from sar_h5.maps.gcp_mapping import Floats64
+from sar_h5.maps.reference_systems import is_geographic, system_name
+from sar_h5.maps.scene_map import SceneMap, read_scene_map
 from sar_h5.pictures.style import (
     BLUE,
     GRAY,
@@ -26,9 +28,7 @@ from sar_h5.pictures.style import (
     set_heading,
     set_title,
 )
-from sar_h5.reference_systems import is_geographic, system_name
 from sar_h5.scene_labels import scene_labels, shorten
-from sar_h5.scene_map import SceneMap, read_scene_map
 from sar_h5.schema import DEFAULT_SPLIT
 
 SPLIT_COLORS = {0: ("unused", GRAY), 1: ("train", BLUE), 2: ("val", ORANGE), 3: ("test", GREEN)}

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.native import find_native_reads
-from sar_h5.shard_kernels import read_floats
 from sar_h5.sources.shards import ShardPlace
+from sar_h5.stores.shard_kernels import read_floats
 
 _HAS_PREADV = hasattr(os, "preadv")
 _NATIVE = find_native_reads()
@@ -70,7 +70,7 @@ class OpenShard:
         *,
         check: bool,
     ) -> int:
-        """Read patches in one compiled loop, as far as all goes well; see :func:`sar_h5.shard_kernels.read_floats`.
+        """Read patches in one compiled loop, as far as all goes well; see :func:`sar_h5.stores.shard_kernels.read_floats`.
 
         Args:
             positions: int64 (n,), patches of the shard.

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError
 from sar_h5.lookup import Lookup
-from sar_h5.patch_cache import Patch, PatchCache
 from sar_h5.reader import PatchReader
+from sar_h5.stores.patch_cache import Patch, PatchCache
 
 
 class CachedReads:

@@ -11,8 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from sar_h5.conditions import COMPARISONS, Comparison, Condition, Flag, Junction, Membership, Negation, Operand, Term
 from sar_h5.errors import SettingError
+from sar_h5.tables.conditions import (
+    COMPARISONS,
+    Comparison,
+    Condition,
+    Flag,
+    Junction,
+    Membership,
+    Negation,
+    Operand,
+    Term,
+)
 
 MAX_LENGTH = 100_000
 """Characters in a condition: a thousand scene names."""

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from sar_h5.errors import OutputError, SettingError
 from sar_h5.extras import import_extra
-from sar_h5.patch_table import PatchTable, choose_patches, read_patch_table
 from sar_h5.pending import PendingFile
-from sar_h5.where import parse_where
+from sar_h5.tables.patch_table import PatchTable, choose_patches, read_patch_table
+from sar_h5.tables.where import parse_where
 
 ROWS_OF_GROUP = 1 << 16
 """Rows of a row group in Parquet."""
@@ -70,15 +70,15 @@ def export_index(
 ) -> IndexSummary:
     """Write what a file says about its patches as a table with a row per patch.
 
-    Columns are those of :class:`sar_h5.patch_table.PatchTable`. Floats keep every bit (in CSV: the shortest text that
+    Columns are those of :class:`sar_h5.tables.patch_table.PatchTable`. Floats keep every bit (in CSV: the shortest text that
     gives the same number, empty for NaN). In Parquet text is dictionary-encoded, each column says its meaning and unit,
     and the table says its source, the digest of its content, and its bounds in dB.
 
     Args:
         path: a file of this package.
         out: the table, ending with .parquet or .csv; its directory must exist.
-        manifest: a CSV with one row per scene, to be joined; see :func:`sar_h5.manifest.read_manifest`.
-        where: a condition that chooses rows; see :func:`sar_h5.where.parse_where`.
+        manifest: a CSV with one row per scene, to be joined; see :func:`sar_h5.tables.manifest.read_manifest`.
+        where: a condition that chooses rows; see :func:`sar_h5.tables.where.parse_where`.
         overwrite: whether an existing table may be replaced.
 
     Raises:

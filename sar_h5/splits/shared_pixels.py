@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.split_scenes import Numbers, PatchPlaces
+from sar_h5.splits.scenes import Numbers, PatchPlaces
 
 MOST_CELLS = 1 << 16
 """Cells of one table; smaller ones make regular grids take more halvings, larger ones irregular patches more cells."""

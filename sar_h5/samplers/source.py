@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.announcement import PatchAnnouncer
 from sar_h5.errors import FormatError, SettingError
+from sar_h5.samplers.announcement import PatchAnnouncer
 
 SampleSource = Sized | int | npt.NDArray[np.integer[Any]]
 """A dataset, a number of samples, or the scene number of each sample."""

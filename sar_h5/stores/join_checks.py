@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from sar_h5.contents import Columns
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.patch_join import Key
 from sar_h5.schema import UNKNOWN
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.patch_join import Key
 
 
 def check_shapes(files: Sequence[FilePatches]) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import SettingError
-from sar_h5.shared_pixels import any_overlap
-from sar_h5.split_blocks import BlockGrid, choose_block_px, default_guard_px
-from sar_h5.split_groups import allocate_groups, draw_number
-from sar_h5.split_methods import BlockSplit, DateSplit, PatchSplit, SceneSplit, SplitMethod
-from sar_h5.split_scenes import PatchPlaces, SplitScene
+from sar_h5.splits.blocks import BlockGrid, choose_block_px, default_guard_px
+from sar_h5.splits.groups import allocate_groups, draw_number
+from sar_h5.splits.methods import BlockSplit, DateSplit, PatchSplit, SceneSplit, SplitMethod
+from sar_h5.splits.scenes import PatchPlaces, SplitScene
+from sar_h5.splits.shared_pixels import any_overlap
 
 Codes = npt.NDArray[np.uint8]
 

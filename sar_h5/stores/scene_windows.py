@@ -11,12 +11,12 @@ import numpy.typing as npt
 from sar_h5.contents import Columns
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError, SettingError, SourceError
-from sar_h5.handle_pool import HandlePool
-from sar_h5.pixel_values import PixelValues
 from sar_h5.radiometry import Bounds
-from sar_h5.scene_cells import CellCache, CellGrid, CellKey, Pixels, cut_window
-from sar_h5.scene_columns import scene_columns
 from sar_h5.sources.rasters import GeoTiffScene, OpenScene
+from sar_h5.stores.handle_pool import HandlePool
+from sar_h5.stores.pixel_values import PixelValues
+from sar_h5.stores.scene_cells import CellCache, CellGrid, CellKey, Pixels, cut_window
+from sar_h5.stores.scene_columns import scene_columns
 from sar_h5.tiling import EDGES, Edge, PatchGrid, window_starts
 from sar_h5.units import Units
 
@@ -35,7 +35,7 @@ _ADVICE = "download or make the raster again; `sar-h5 scan` lists every broken o
 
 
 class SceneWindows:
-    """Windows of scenes, row by row, scene after scene; see :class:`sar_h5.patch_store.PatchStore`.
+    """Windows of scenes, row by row, scene after scene; see :class:`sar_h5.stores.patch_store.PatchStore`.
 
     Args:
         path: where the scenes are, as the user knows it.
@@ -113,7 +113,7 @@ class SceneWindows:
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> None:
-        """Read windows; arguments and errors as :meth:`sar_h5.patch_store.PatchStore.values`."""
+        """Read windows; arguments and errors as :meth:`sar_h5.stores.patch_store.PatchStore.values`."""
         turns = np.zeros(len(numbers), dtype=np.uint8) if symmetries is None else symmetries
         places = self._find(numbers)
 

@@ -12,8 +12,8 @@ from rasterio.errors import CRSError
 from rasterio.warp import transform
 
 from sar_h5.errors import FormatError
-from sar_h5.gcp_mapping import Floats64, GroundMapping
-from sar_h5.scene_places import ScenePlace
+from sar_h5.maps.gcp_mapping import Floats64, GroundMapping
+from sar_h5.maps.scene_places import ScenePlace
 
 LONGITUDE_LATITUDE = "EPSG:4326"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sar_h5.leakage import SplitOverlap, count_noun
-from sar_h5.split_methods import SplitMethod
+from sar_h5.splits.leakage import SplitOverlap, count_noun
+from sar_h5.splits.methods import SplitMethod
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from torch import distributed
 from torch.utils.data import DistributedSampler
 
 from sar_h5.errors import SettingError
-from sar_h5.sample_source import SampleSource, SampleTable
-from sar_h5.sampler_state import SamplerState, Setting
+from sar_h5.samplers.source import SampleSource, SampleTable
+from sar_h5.samplers.state import SamplerState, Setting
 
 
 @dataclass(frozen=True)

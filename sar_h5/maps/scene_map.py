@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from sar_h5.contents import Columns, columns_of, find_patches, split_codes
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.gcp_mapping import Floats64
+from sar_h5.maps.gcp_mapping import Floats64
+from sar_h5.maps.reference_systems import in_one_system
+from sar_h5.maps.scene_places import ScenePlace, scenes_on_ground, scenes_side_by_side
 from sar_h5.opening import open_as_it_is
-from sar_h5.reference_systems import in_one_system
-from sar_h5.scene_places import ScenePlace, scenes_on_ground, scenes_side_by_side
 from sar_h5.schema import GCP_TABLE, INDEX, SCENES, SPLITS, UNKNOWN
 
 _MOST_THINNING = 256

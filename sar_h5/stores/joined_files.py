@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from sar_h5.contents import Columns
 from sar_h5.errors import SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.join_checks import check_shapes, read_key, why_nothing_in_common
-from sar_h5.patch_cache import PatchCache
-from sar_h5.patch_join import MISSING, How, Key, join_patches
-from sar_h5.scene_join import merge_scenes
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.join_checks import check_shapes, read_key, why_nothing_in_common
+from sar_h5.stores.patch_cache import PatchCache
+from sar_h5.stores.patch_join import MISSING, How, Key, join_patches
+from sar_h5.stores.scene_join import merge_scenes
 
 _INDEX_FILL = {"valid_fraction": np.float32(np.nan), "checksum": np.uint32(0)}
 """What stands for a missing patch in the columns of one file."""
 
 
 class JoinedFiles:
-    """Patches of several files that show the same place; a :class:`sar_h5.patch_store.PatchStore`.
+    """Patches of several files that show the same place; a :class:`sar_h5.stores.patch_store.PatchStore`.
 
     Attributes:
         files: the files, one channel each.
@@ -92,7 +92,7 @@ class JoinedFiles:
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> None:
-        """Read patches; see :meth:`sar_h5.patch_store.PatchStore.values`."""
+        """Read patches; see :meth:`sar_h5.stores.patch_store.PatchStore.values`."""
         count, channels, height, width = out.shape
         flat = out.reshape(-1, height, width)
         for channel, file in enumerate(self.files):

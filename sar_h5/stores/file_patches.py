@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.cached_reads import CachedReads
 from sar_h5.contents import Columns, PatchSource, read_columns, read_identity
 from sar_h5.errors import CorruptPatchError, FormatError, SettingError
 from sar_h5.opening import name_damage
-from sar_h5.patch_cache import PatchCache
 from sar_h5.reader import PatchReader
 from sar_h5.schema import INDEX, SCENES, FileSettings
 from sar_h5.shared_table import SharedTable
+from sar_h5.stores.cached_reads import CachedReads
+from sar_h5.stores.patch_cache import PatchCache
 
 _SAMPLED = 16
 """How many patches tell files of others apart, of which nothing keeps a digest."""
 
 
 class FilePatches:
-    """Patches of one file; a :class:`sar_h5.patch_store.PatchStore` that knows their codes as well.
+    """Patches of one file; a :class:`sar_h5.stores.patch_store.PatchStore` that knows their codes as well.
 
     Args:
         path: the file, ours or of others.
@@ -98,7 +98,7 @@ class FilePatches:
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> None:
-        """Read patches; see :meth:`sar_h5.patch_store.PatchStore.values`."""
+        """Read patches; see :meth:`sar_h5.stores.patch_store.PatchStore.values`."""
         _, _, height, width = self.shape
         self.place(numbers, out.reshape(-1, height, width), symmetries, threads)
 

@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import SettingError
-from sar_h5.patch_sampler import PatchSampler, whole_number
-from sar_h5.sample_order import block_sequence, block_shuffled_order, choose_subset, shuffled_order, weighted_order
-from sar_h5.sample_source import SampleSource, SampleTable
-from sar_h5.sampler_state import Setting
-from sar_h5.scene_weights import SceneWeights, weights_by_scene
+from sar_h5.samplers.order import block_sequence, block_shuffled_order, choose_subset, shuffled_order, weighted_order
+from sar_h5.samplers.patch_sampler import PatchSampler, whole_number
+from sar_h5.samplers.scene_weights import SceneWeights, weights_by_scene
+from sar_h5.samplers.source import SampleSource, SampleTable
+from sar_h5.samplers.state import Setting
 
 
 class DistributedPatchSampler(PatchSampler):

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.contents import columns_of, find_patches, split_codes
 from sar_h5.errors import FormatError
-from sar_h5.footprints import Footprints, scene_footprints
 from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.shared_pixels import count_shared_pixels
-from sar_h5.split_methods import SplitMethod, method_from_attrs
-from sar_h5.split_scenes import PatchPlaces, patch_places
+from sar_h5.splits.footprints import Footprints, scene_footprints
+from sar_h5.splits.methods import SplitMethod, method_from_attrs
+from sar_h5.splits.scenes import PatchPlaces, patch_places
+from sar_h5.splits.shared_pixels import count_shared_pixels
 
 
 class LeakageWarning(UserWarning):

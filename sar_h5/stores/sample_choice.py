@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from sar_h5.contents import read_split
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.file_patches import FilePatches
-from sar_h5.joined_files import JoinedFiles
-from sar_h5.patch_join import MISSING
-from sar_h5.patch_table import select_patches
+from sar_h5.stores.file_patches import FilePatches
+from sar_h5.stores.joined_files import JoinedFiles
+from sar_h5.stores.patch_join import MISSING
+from sar_h5.tables.patch_table import select_patches
 
 
 def choose_patches(
@@ -28,7 +28,7 @@ def choose_patches(
         store: of one file, or several joined.
         split: "train", "val" or "test"; None for any.
         split_name: which of the file's ways of splitting.
-        where: a condition on the columns of the files; see :func:`sar_h5.where.parse_where`. Of several files it must
+        where: a condition on the columns of the files; see :func:`sar_h5.tables.where.parse_where`. Of several files it must
             hold in each that has the patch.
         manifest: a CSV with one row per scene, whose columns may be used too.
 

@@ -16,11 +16,11 @@ from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.lookup import Lookup
 from sar_h5.schema import UNKNOWN
-from sar_h5.unit_interval import CHECKED_NBYTES, describe_bad_values, find_bad_patch
+from sar_h5.stores.unit_interval import CHECKED_NBYTES, describe_bad_values, find_bad_patch
 
 
 class ArrayPatches:
-    """Patches (N, C, H, W) in memory; see :class:`sar_h5.patch_store.PatchStore`.
+    """Patches (N, C, H, W) in memory; see :class:`sar_h5.stores.patch_store.PatchStore`.
 
     The array is used as it is and never written to; it is copied only where it is not float32 in C order, and once
     more, into shared memory, when the first worker is started by spawn or forkserver: all workers, and this process,
@@ -82,7 +82,7 @@ class ArrayPatches:
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> None:
-        """Copy patches; arguments as :meth:`sar_h5.patch_store.PatchStore.values`."""
+        """Copy patches; arguments as :meth:`sar_h5.stores.patch_store.PatchStore.values`."""
         patches = self._patches
 
         def fill(start: int, stop: int) -> None:

@@ -13,17 +13,24 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.bounds_scenes import scenes_outside_train, warn_of_bounds
 from sar_h5.columns import write_column
 from sar_h5.errors import FormatError, OutputExistsError, SettingError
 from sar_h5.file_update import FileUpdate
-from sar_h5.leakage import LeakageWarning, SplitOverlap, SplitSource, count_noun, measure_overlap, read_split_source
 from sar_h5.opening import name_damage
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.split_methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
-from sar_h5.split_report import SplitReport
-from sar_h5.split_scenes import merge_scenes
-from sar_h5.splits import Codes, SplitPlan, plan_split
+from sar_h5.splits.bounds_scenes import scenes_outside_train, warn_of_bounds
+from sar_h5.splits.leakage import (
+    LeakageWarning,
+    SplitOverlap,
+    SplitSource,
+    count_noun,
+    measure_overlap,
+    read_split_source,
+)
+from sar_h5.splits.methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
+from sar_h5.splits.planning import Codes, SplitPlan, plan_split
+from sar_h5.splits.report import SplitReport
+from sar_h5.splits.scenes import merge_scenes
 from sar_h5.version import VERSION
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")

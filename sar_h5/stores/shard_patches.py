@@ -12,13 +12,13 @@ import numpy.typing as npt
 from sar_h5.contents import Columns
 from sar_h5.decode_threads import DecodeThreads
 from sar_h5.errors import CorruptPatchError
-from sar_h5.handle_pool import HandlePool
 from sar_h5.lookup import Lookup
-from sar_h5.open_shard import OpenShard, compile_reads
-from sar_h5.scene_columns import scene_columns
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.shards import NpyShard
-from sar_h5.unit_interval import all_in_unit_interval, describe_bad_values
+from sar_h5.stores.handle_pool import HandlePool
+from sar_h5.stores.open_shard import OpenShard, compile_reads
+from sar_h5.stores.scene_columns import scene_columns
+from sar_h5.stores.unit_interval import all_in_unit_interval, describe_bad_values
 
 MOST_OPEN = 16
 """How many shards are open at once in a process, unless told otherwise."""
@@ -30,7 +30,7 @@ _ADVICE = "copy or make the shard again; `sar-h5 scan` lists every broken one"
 
 
 class ShardPatches:
-    """Patches of several shards as one row of numbers; see :class:`sar_h5.patch_store.PatchStore`.
+    """Patches of several shards as one row of numbers; see :class:`sar_h5.stores.patch_store.PatchStore`.
 
     Args:
         path: the directory, as the user knows it.
@@ -88,7 +88,7 @@ class ShardPatches:
         symmetries: npt.NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> None:
-        """Read patches, shard by shard; arguments and errors as :meth:`sar_h5.patch_store.PatchStore.values`."""
+        """Read patches, shard by shard; arguments and errors as :meth:`sar_h5.stores.patch_store.PatchStore.values`."""
         shards, positions = self._find(numbers)
         turn = np.lexsort((positions, shards))
         ends = np.append(np.flatnonzero(np.diff(shards[turn])) + 1, len(turn))

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sar_h5.errors import SettingError
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.split_groups import draw_number
-from sar_h5.split_scenes import Lattice, Numbers, SplitScene
+from sar_h5.splits.groups import draw_number
+from sar_h5.splits.scenes import Lattice, Numbers, SplitScene
 
 MOST_BLOCKS = 1_000_000
 DEFAULT_BLOCK_PATCHES = 8

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import SettingError
-from sar_h5.gcp_mapping import AffineMapping, Floats64, GroundMapping, gcp_mapping
+from sar_h5.maps.gcp_mapping import AffineMapping, Floats64, GroundMapping, gcp_mapping
 
 Columns = Mapping[str, npt.NDArray[Any]]
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.conditions import Condition
 from sar_h5.contents import Columns, columns_of, find_patches
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.georeference import box_patches, short_crs
-from sar_h5.manifest import read_manifest
 from sar_h5.opening import name_damage, open_as_it_is
 from sar_h5.schema import Column, FileSettings
-from sar_h5.where import parse_where
+from sar_h5.tables.conditions import Condition
+from sar_h5.tables.manifest import read_manifest
+from sar_h5.tables.where import parse_where
 
 PATCH_COLUMN = Column("patch", "<i8", "number of the patch in the file")
 
@@ -119,7 +119,7 @@ def read_patch_table(path: str | Path, manifest: str | Path | None = None) -> Pa
 
     Args:
         path: a file of this package.
-        manifest: a CSV with one row per scene; see :func:`sar_h5.manifest.read_manifest`.
+        manifest: a CSV with one row per scene; see :func:`sar_h5.tables.manifest.read_manifest`.
 
     Raises:
         SourceError: where the file or the manifest cannot be read.
@@ -145,7 +145,7 @@ def select_patches(path: str | Path, where: str, manifest: str | Path | None = N
 
     Args:
         path: a file of this package.
-        where: a condition on the columns of its :class:`PatchTable`; see :func:`sar_h5.where.parse_where`.
+        where: a condition on the columns of its :class:`PatchTable`; see :func:`sar_h5.tables.where.parse_where`.
         manifest: a CSV with one row per scene, whose columns may be used too.
 
     Returns:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.contents import split_codes
 from sar_h5.errors import SettingError
-from sar_h5.leakage import count_noun, held_splits, read_split_source
 from sar_h5.opening import name_damage, open_as_it_is
-from sar_h5.split_scenes import PatchPlaces
+from sar_h5.splits.leakage import count_noun, held_splits, read_split_source
+from sar_h5.splits.scenes import PatchPlaces
 
 _MOST_NAMED = 3
 _FROM_ALL = "percentiles"

@@ -1,0 +1,1 @@
+"""Where scenes and patches lie on the ground, for pictures."""
