@@ -73,14 +73,16 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _refuse("interrupted; unfinished results were removed, nothing half-made is left")
+    except (click.Abort, KeyboardInterrupt) as error:
+        notes = getattr(error.__cause__ or error, "__notes__", None)
+        kept = " ".join(notes or ["unfinished results were removed, nothing half-made is left"])
+        _refuse(f"interrupted; {kept}")
     except BrokenPipeError:
         # The reader of standard output has gone; Python would complain once more while flushing at exit.
         sys.stdout = None
         sys.exit(1)
     except SarH5Error as error:
-        _refuse(str(error))
+        _refuse("\n".join([str(error), *getattr(error, "__notes__", [])]))
 
 
 def _refuse(message: str) -> None:

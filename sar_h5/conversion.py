@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sar_h5.errors import BadSource, BadSourceError, OutputError
+from sar_h5.conversion_record import WITHOUT_EFFECT, Undertaking
+from sar_h5.errors import BadSource, BadSourceError, CannotResumeError, OutputError, OutputExistsError
 from sar_h5.file_maker import FileMaker
+from sar_h5.finished_file import keep_finished
 from sar_h5.forecasts.fit_check import check_fit
 from sar_h5.job import Job, check_disk
 from sar_h5.pending import PendingFile
@@ -19,15 +21,16 @@ from sar_h5.progress import Progress
 from sar_h5.raster_job import RasterJob
 from sar_h5.settings import DEFAULT_CACHE_NBYTES, BadSourcePolicy, ConvertSettings, ValidMeasure
 from sar_h5.shard_job import ShardJob
+from sar_h5.source_state import SourceState
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.naming import find_polarization
 from sar_h5.splits.bounds_scenes import find_bounds_scenes
 from sar_h5.summary import ConversionSummary
+from sar_h5.version import VERSION
 
 Source = str | Path
 
-_WITHOUT_EFFECT = ("jobs", "cache_nbytes")
-"""Settings that change how fast a file is made, and nothing in it."""
+_KEPT = "What is finished so far is kept: the same command goes on from there."
 
 
 def convert(
@@ -51,6 +54,7 @@ def convert(
     shuffle: str | None = None,
     layout: str = "patches",
     overwrite: bool = False,
+    resume: bool = False,
     on_bad_source: BadSourcePolicy = "fail",
     jobs: int | None = None,
     cache_nbytes: int = DEFAULT_CACHE_NBYTES,
@@ -87,6 +91,9 @@ def convert(
         shuffle: "none", "byte" or "bit"; None chooses by size.
         layout: "patches".
         overwrite: whether existing files may be replaced.
+        resume: whether to go on with what an earlier run of the same conversion has left, however it ended, and to keep
+            what this one leaves where it fails. Scenes finished earlier are checked, and not read again. A file that is
+            finished already is kept. The result is that of a run without interruption.
         on_bad_source: "fail" names every broken source and writes nothing; "skip" goes on without them.
         jobs: number of threads; None for as many as this process may use cores. It changes no file.
         cache_nbytes: how many bytes of pixels of rasters stay in memory between the pass for the bounds and the one
@@ -101,7 +108,8 @@ def convert(
         SourceError: where sources are missing or broken (:class:`BadSourceError` names each one).
         BoundsError: where bounds are missing, contradictory, or leave no range.
         RadiometryError: where the units of float rasters are in doubt.
-        OutputError: where results exist and may not be replaced, or cannot be written.
+        OutputError: where results exist and may not be replaced, or cannot be written; where what an earlier run left
+            is of other settings or sources.
         InsufficientMemoryError: where the conversion takes more memory than this process may have.
     """
     settings = ConvertSettings(
@@ -122,6 +130,7 @@ def convert(
         shuffle=shuffle,
         layout=layout,
         overwrite=overwrite,
+        resume=resume,
         on_bad_source=on_bad_source,
         jobs=jobs,
         cache_nbytes=cache_nbytes,
@@ -137,37 +146,98 @@ def run_conversion(
     with_bounds = settings.given_bounds is None and settings.bounds_file is None
     inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
     jobs = _make_jobs(inventory, settings, _bounds_scenes(inventory, settings))
+    command = _describe_command(sources, settings)
     with ExitStack() as stack:
         directory = stack.enter_context(_output_directory(out))
-        paths = [directory / f"{job.polarization}.h5" for job in jobs]
-        outputs = [stack.enter_context(PendingFile(path, overwrite=settings.overwrite)) for path in paths]
-        check_fit(directory, jobs, settings)
+        outputs = [stack.enter_context(_pending(directory, job, settings)) for job in jobs]
+        stack.enter_context(_telling_what_is_kept(outputs))
+        waiting = [job for job, output in zip(jobs, outputs, strict=True) if not _is_finished(output, settings)]
+        check_fit(directory, waiting, settings, sum(_unfinished_nbytes(output) for output in outputs))
         bar = stack.enter_context(Progress(progress))
-        command = _describe_command(sources, settings)
-        makers = [FileMaker(job, output, settings, command, bar) for job, output in zip(jobs, outputs, strict=True)]
-        for maker in makers:
-            maker.survey()
-        if _fatal(inventory, jobs, settings):
-            for maker in makers:
-                maker.check()
-        _stop_at_broken(inventory, jobs, settings)
-        makers = [maker for maker in makers if maker.job.scenes]
-        for maker in makers:
-            maker.plan()
-        check_disk(directory, sum(maker.estimated_nbytes for maker in makers))
-        for maker in makers:
-            if _fatal(inventory, jobs, settings):
-                maker.check()
+        makers, kept = [], []
+        for job, output in zip(jobs, outputs, strict=True):
+            states = _source_states(inventory, job.polarization)
+            if _is_finished(output, settings):
+                kept.append(keep_finished(output.path, job.polarization, command, states))
+                output.discard()
             else:
-                maker.write(_concerning(inventory.broken, maker.job.polarization))
-        _stop_at_broken(inventory, jobs, settings)
-        makers = [maker for maker in makers if maker.job.scenes]
+                undertaking = Undertaking.of(settings, {**job.terms, "sar_h5": VERSION}, states)
+                makers.append(FileMaker(job, output, settings, undertaking, command, bar))
+        made = _make_files(makers, inventory, directory, settings) if makers or not kept else []
+    files = [
+        maker.summarize(
+            _concerning(inventory.broken, maker.job.polarization), [*inventory.notes, *_replaced(maker.output)]
+        )
+        for maker in made
+    ]
+    order = [job.polarization for job in jobs]
+    in_order = sorted([*kept, *files], key=lambda file: order.index(file.polarization))
+    return ConversionSummary(tuple(in_order), tuple(_all_broken(inventory, jobs)))
+
+
+def _make_files(
+    makers: list[FileMaker], inventory: Inventory, directory: Path, settings: ConvertSettings
+) -> list[FileMaker]:
+    """Take files through all stages; return the makers of those that came of it."""
+    jobs = [maker.job for maker in makers]
+    for maker in makers:
+        maker.survey()
+    if _fatal(inventory, jobs, settings):
         for maker in makers:
-            maker.output.commit()
-    files = tuple(
-        maker.summarize(_concerning(inventory.broken, maker.job.polarization), inventory.notes) for maker in makers
-    )
-    return ConversionSummary(files, tuple(_all_broken(inventory, jobs)))
+            maker.check()
+    _stop_at_broken(inventory, jobs, settings)
+    makers = [maker for maker in makers if maker.job.scenes]
+    for maker in makers:
+        maker.plan()
+    check_disk(directory, sum(maker.estimated_nbytes for maker in makers))
+    for maker in makers:
+        maker.begin()
+    for maker in makers:
+        if _fatal(inventory, jobs, settings):
+            maker.check()
+        else:
+            maker.write(_concerning(inventory.broken, maker.job.polarization))
+    _stop_at_broken(inventory, jobs, settings)
+    makers = [maker for maker in makers if maker.job.scenes]
+    for maker in makers:
+        maker.output.commit()
+    return makers
+
+
+def _pending(directory: Path, job: Job[Any], settings: ConvertSettings) -> PendingFile:
+    return PendingFile(directory / f"{job.polarization}.h5", overwrite=settings.overwrite, resume=settings.resume)
+
+
+def _is_finished(output: PendingFile, settings: ConvertSettings) -> bool:
+    return settings.resume and output.path.exists()
+
+
+def _unfinished_nbytes(output: PendingFile) -> int:
+    return output.partial.stat().st_size if output.unfinished else 0
+
+
+@contextlib.contextmanager
+def _telling_what_is_kept(outputs: Sequence[PendingFile]) -> Iterator[None]:
+    """Add to whatever ends the run early that it can be gone on with, if so."""
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C too
+        refused = isinstance(error, (CannotResumeError, OutputExistsError))
+        if not refused and any(output.unfinished for output in outputs):
+            error.add_note(_KEPT)
+        raise
+
+
+def _source_states(inventory: Inventory, polarization: str) -> list[SourceState]:
+    scenes = [*inventory.rasters.get(polarization, ()), *inventory.shards.get(polarization, ())]
+    return [SourceState.of(scene.info) for scene in scenes]
+
+
+def _replaced(output: PendingFile) -> list[str]:
+    if not output.replaced_nbytes:
+        return []
+    size = f"{output.replaced_nbytes / 1e6:,.2f} MB"
+    return [f"replaced {size} that an earlier run had left unfinished; --resume would have gone on with it"]
 
 
 def _concerning(broken: Sequence[BadSource], polarization: str) -> list[BadSource]:
@@ -220,7 +290,7 @@ def _describe_command(sources: Sequence[Source], settings: ConvertSettings) -> s
     changed = [
         f"{field.name}={getattr(settings, field.name)}"
         for field in dataclasses.fields(settings)
-        if field.name not in _WITHOUT_EFFECT and getattr(settings, field.name) != field.default
+        if field.name not in WITHOUT_EFFECT and getattr(settings, field.name) != field.default
     ]
     options = f" with {', '.join(changed)}" if changed else ""
     return f"convert {' '.join(str(source) for source in sources)}{options}"

@@ -92,6 +92,10 @@ class InsufficientMemoryError(SarH5Error, MemoryError):
     """Work that takes more memory than this process may have."""
 
 
+class CannotResumeError(OutputError):
+    """An unfinished result that cannot be gone on with as asked; it stays as it is."""
+
+
 class FormatError(SarH5Error, ValueError):
     """A file that is not what this package reads, or a departure from the format."""
 

@@ -7,15 +7,19 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sar_h5.errors import BadSource, SourceError
+from sar_h5.conversion_record import ConversionRecord, Undertaking
+from sar_h5.errors import BadSource, FormatError, SourceError
+from sar_h5.finished_scene import FinishedScene
 from sar_h5.job import Job, Plan
 from sar_h5.palette import NotInPaletteError
+from sar_h5.partial_file import PartialFile
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.schema import FileSettings
 from sar_h5.settings import ConvertSettings
 from sar_h5.sources.scene import SourceFile
 from sar_h5.summary import FileSummary
+from sar_h5.unfinished_file import Resumption, resume, scene_blobs
 from sar_h5.writer import FileWriter, Provenance
 
 
@@ -30,36 +34,59 @@ class FileMaker:
         job: see above.
         output: see above.
         settings: the user's.
+        undertaking: what the file is to be.
         command: what was run, for the file's history.
         progress: told of every stage.
     """
 
     def __init__(
-        self, job: Job[Any], output: PendingFile, settings: ConvertSettings, command: str, progress: Progress
+        self,
+        job: Job[Any],
+        output: PendingFile,
+        settings: ConvertSettings,
+        undertaking: Undertaking,
+        command: str,
+        progress: Progress,
     ) -> None:
         self.job, self.output = job, output
-        self._settings, self._command, self._progress = settings, command, progress
+        self._settings, self._undertaking, self._command, self._progress = settings, undertaking, command, progress
         self._plan: Plan
+        self._resumption: Resumption | None = None
+        self._scenes: tuple[FinishedScene, ...] = ()
         self._seconds = 0.0
-        self._patches = self._dropped = self._scenes = self._nbytes = 0
+        self._nbytes = 0
         self._digest = ""
         self._notes: list[str] = []
-        self._paths: dict[SourceFile, str] = {}
 
     @property
     def estimated_nbytes(self) -> int:
-        """About how large the file will be; known once planned."""
-        return self._plan.estimated_nbytes
+        """About how much more disk the file will take; known once planned."""
+        there = 0 if self._resumption is None else self.output.partial.stat().st_size
+        return max(self._plan.estimated_nbytes - there, 0)
 
     def survey(self) -> None:
-        """Look at all pixels where the bounds need it; broken scenes are set aside."""
+        """Look at all pixels where the bounds need it, unless an earlier run has; broken scenes are set aside."""
         with self._timed():
-            self.job.survey(self._progress)
+            if self._settings.resume:
+                self._resumption = self._resume()
+            if self._resumption is None:
+                self.job.survey(self._progress)
 
     def plan(self) -> None:
-        """Decide bounds, storage and codec."""
+        """Decide bounds, storage and codec, unless an earlier run has."""
         with self._timed():
-            self._plan = self.job.plan(self._progress)
+            if self._resumption is None:
+                self._plan = self.job.plan(self._progress)
+            else:
+                self._plan = self._resumption.plan
+
+    def begin(self) -> None:
+        """Make the file, empty, and write down what was found out so far, unless an earlier run has."""
+        if self._resumption is None:
+            scenes = tuple(scene.info.path for scene in self.job.scenes)
+            saved = self.job.save(self._plan)
+            record = ConversionRecord(self._undertaking, saved, scenes, tuple(self.job.broken))
+            PartialFile.create(self.output.partial, record.to_entry()).close()
 
     def check(self) -> None:
         """Read all scenes without writing anything, only to name every broken one."""
@@ -69,7 +96,7 @@ class FileMaker:
             self._check_scene(scene)
 
     def write(self, broken_before: Sequence[BadSource]) -> None:
-        """Write the file under its temporary name.
+        """Write the file under its temporary name, after :meth:`begin`.
 
         Args:
             broken_before: sources that were left out before this file's job was made.
@@ -79,6 +106,8 @@ class FileMaker:
                 self._write_file(broken_before)
             except NotInPaletteError:
                 self._plan = self.job.replan(self._progress)
+                self._resumption = None
+                self.begin()
                 self._write_file(broken_before)
 
     def summarize(self, broken_before: Sequence[BadSource], notes: Sequence[str]) -> FileSummary:
@@ -88,7 +117,7 @@ class FileMaker:
         return FileSummary(
             path=str(self.output.path),
             polarization=job.polarization,
-            scenes=self._scenes,
+            scenes=len(self._scenes),
             patches=self._patches,
             dropped=self._dropped,
             min_valid=job.min_valid,
@@ -107,8 +136,28 @@ class FileMaker:
             seconds=self._seconds,
             content_digest=self._digest,
             skipped=(*broken_before, *job.broken),
-            notes=(*reason, *self._notes, *notes),
+            notes=(*reason, *self._notes, *self._twins(), *notes),
         )
+
+    @property
+    def _patches(self) -> int:
+        return sum(scene.count for scene in self._scenes)
+
+    @property
+    def _dropped(self) -> int:
+        return sum(scene.dropped for scene in self._scenes)
+
+    def _resume(self) -> Resumption | None:
+        if not self.output.unfinished:
+            self._notes.append("no earlier run had left anything to go on with")
+            return None
+        try:
+            resumption = resume(self.output.partial, self.job, self._undertaking, self._progress)
+        except FormatError as error:
+            self._notes.append(f"what an earlier run had left is of no use, so all was done again: {error}")
+            return None
+        self._notes += resumption.notes
+        return resumption
 
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
@@ -121,14 +170,12 @@ class FileMaker:
 
     def _write_file(self, broken_before: Sequence[BadSource]) -> None:
         plan = self._plan
-        self._dropped = self._scenes = 0
-        self._notes, self._paths = [], {}
+        finished = () if self._resumption is None else self._resumption.finished
         self._start_bar()
-        with FileWriter(
-            self.output.partial, self._file_settings(), plan.storage, plan.codec, self._settings.threads
-        ) as writer:
-            self._write_scenes(writer)
-            self._patches = writer.patch_count
+        part, threads = PartialFile(self.output.partial), self._settings.threads
+        with FileWriter(part, self._file_settings(), plan.storage, plan.codec, threads, finished) as writer:
+            self._write_scenes(writer, len(finished))
+            self._scenes = tuple(writer.scenes)
             if not self.job.scenes or (self.job.broken and self._settings.on_bad_source == "fail"):
                 return  # the caller leaves this file out, or stops the run once it has checked the other files' scenes
             if self._patches == 0:
@@ -137,9 +184,9 @@ class FileMaker:
             self._digest = writer.finish(provenance, self.job.histogram)
         self._nbytes = self.output.partial.stat().st_size
 
-    def _write_scenes(self, writer: FileWriter) -> None:
+    def _write_scenes(self, writer: FileWriter, finished: int) -> None:
         total = len(self.job.scenes)
-        for number, scene in enumerate(list(self.job.scenes), start=1):
+        for number, scene in enumerate(self.job.scenes[finished:], start=finished + 1):
             self._progress.scene(number, total)
             if self.job.broken and self._settings.on_bad_source == "fail":
                 self._check_scene(scene)
@@ -147,8 +194,10 @@ class FileMaker:
             try:
                 self._write_scene(writer, scene)
             except SourceError as error:
-                self._set_aside(scene, error)
                 writer.abandon_scene()
+                reason = self._set_aside(scene, error)
+                if self._settings.on_bad_source == "skip":
+                    writer.skip_scene(reason.path, reason.reason)
 
     def _write_scene(self, writer: FileWriter, scene: Any) -> None:
         before = writer.patch_count
@@ -161,13 +210,16 @@ class FileMaker:
         writer.flush()
         self._progress.advance(0, writer.patch_count - shown)
         dropped = self.job.positions(scene) - (writer.patch_count - before)
-        identity = scene.identify()
-        twin = self._paths.setdefault(identity, scene.info.path)
-        if twin != scene.info.path:
-            self._notes.append(f"{scene.info.path} holds the same bytes as {twin}: is one scene there twice?")
-        writer.finish_scene(identity, dropped)
-        self._dropped += dropped
-        self._scenes += 1
+        writer.finish_scene(scene.identify(), dropped, scene_blobs(self.job))
+
+    def _twins(self) -> list[str]:
+        """Return a note for each scene whose file holds the same bytes as another one's."""
+        notes, paths = [], dict[SourceFile, str]()
+        for scene in self._scenes:
+            twin = paths.setdefault(scene.source, scene.info.path)
+            if twin != scene.info.path:
+                notes.append(f"{scene.info.path} holds the same bytes as {twin}: is one scene there twice?")
+        return notes
 
     def _check_scene(self, scene: Any) -> None:
         try:
@@ -175,9 +227,11 @@ class FileMaker:
         except SourceError as error:
             self._set_aside(scene, error)
 
-    def _set_aside(self, scene: Any, error: SourceError) -> None:
-        self.job.broken.append(BadSource(scene.info.path, str(error)))
+    def _set_aside(self, scene: Any, error: SourceError) -> BadSource:
+        reason = BadSource(scene.info.path, str(error))
+        self.job.broken.append(reason)
         self.job.scenes = [other for other in self.job.scenes if other is not scene]
+        return reason
 
     def _nothing_kept(self) -> str:
         if self._dropped == 0:

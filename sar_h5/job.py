@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -45,6 +45,25 @@ class Plan:
     storage: Storage
     codec: Codec
     estimated_nbytes: int
+
+
+@dataclass(frozen=True)
+class SavedJob:
+    """What a job has found out, for whoever goes on with its file.
+
+    Attributes:
+        plan: how the file is written.
+        units: of the pixels of rasters, see ``units``; empty for shards.
+        from_pixels: whether bounds or codes were derived from the pixels of all scenes.
+        bounds_scenes: names of the scenes whose pixels gave the bounds.
+        counts: of valid digital numbers, uint64 (65536,), by a survey; None where there was none.
+    """
+
+    plan: Plan
+    units: str
+    from_pixels: bool
+    bounds_scenes: tuple[str, ...]
+    counts: Counts | None
 
 
 class Scene(Protocol):
@@ -96,6 +115,27 @@ class Job(Protocol[SceneT]):
     @property
     def bounds_scenes(self) -> Sequence[str]:
         """Names of the scenes whose pixels gave the bounds; none where bounds were given."""
+
+    @property
+    def terms(self) -> Mapping[str, str]:
+        """What decides the content of the file beyond the user's settings, in words; known from the start."""
+
+    @property
+    def running_counts(self) -> Counts | None:
+        """Counts of digital numbers that cutting has gathered so far, or None where it gathers none."""
+
+    def save(self, plan: Plan) -> SavedJob:
+        """Return what was found out, for :meth:`restore`."""
+
+    def restore(self, saved: SavedJob) -> None:
+        """Take over what an earlier run found out, instead of a survey and a plan.
+
+        Raises:
+            ValueError: where it would not come out the same here, with the reason.
+        """
+
+    def restore_counts(self, counts: Counts) -> None:
+        """Take over what an earlier run's cutting had gathered."""
 
     def survey(self, progress: Progress) -> None:
         """Look at all pixels where bounds or units depend on them; set broken scenes aside."""

@@ -12,7 +12,13 @@ from filelock import FileLock, Timeout
 from sar_h5.errors import OutputError, OutputExistsError
 
 PARTIAL_SUFFIX = ".partial"
+JOURNAL_SUFFIX = ".journal"
 LOCK_SUFFIX = ".lock"
+
+
+def journal_path(partial: Path) -> Path:
+    """Return where the journal of an unfinished file lies, if it has one."""
+    return partial.with_name(partial.name + JOURNAL_SUFFIX)
 
 
 class OutputLock:
@@ -63,30 +69,40 @@ class PendingFile:
     """The right to make one file, and the place to make it at.
 
     Entering takes a lock that ends with the process, so that a second run at the same time is refused and what a
-    killed run
-    left is replaced. Leaving without :meth:`commit` removes what was made.
+    killed run left is replaced. Leaving without :meth:`commit` removes what was made.
 
     Args:
         path: the final name; its directory must exist.
         overwrite: whether a file of that name may be replaced.
         option: the one that names the file on the command line, for messages.
+        resume: whether what an earlier run left, with a journal, is to be gone on with: then it stays on entering, and
+            on leaving. A file of the final name is no error on entering then.
+
+    Attributes:
+        path: the final name.
+        partial: where to make the file.
+        replaced_nbytes: size of what an earlier run left with a journal and this one removed on entering.
 
     Raises:
         OutputExistsError: on entering, where the file exists and may not be replaced.
         OutputError: on entering, where another run is making it, or its directory cannot be written to.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool, option: str = "--out") -> None:
+    def __init__(self, path: Path, *, overwrite: bool, option: str = "--out", resume: bool = False) -> None:
         self.path = path
         self.partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        self._overwrite, self._option = overwrite, option
+        self.replaced_nbytes = 0
+        self._overwrite, self._option, self._resume = overwrite, option, resume
+        self._committed = False
         self._lock = OutputLock(path, f"choose another {option}")
 
     def __enter__(self) -> PendingFile:
         self._lock.__enter__()
         try:
-            self._check_absent()
-            self.partial.unlink(missing_ok=True)
+            if not self._resume:
+                self._check_absent()
+            if not self.unfinished:
+                self._remove()
         except OutputError:
             self._lock.release()
             raise
@@ -102,8 +118,27 @@ class PendingFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):  # the error that led here matters more than one from cleaning up
-            self.partial.unlink(missing_ok=True)
+            if self._committed or not self.unfinished:
+                self._remove()
         self._lock.release()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is something to go on with, now or, once left, later."""
+        return self._resume and self.partial.is_file() and journal_path(self.partial).is_file()
+
+    def discard(self) -> None:
+        """Remove what an earlier run has left unfinished.
+
+        Raises:
+            OutputError: where it cannot be removed.
+        """
+        try:
+            self._remove()
+        except OSError as error:
+            raise OutputError(
+                f"{self.partial}: expected to remove what an earlier run left, cannot: {error.strerror or error}"
+            ) from error
 
     def commit(self) -> None:
         """Make the complete file durable and give it its final name, atomically.
@@ -116,6 +151,7 @@ class PendingFile:
         try:
             _sync(self.partial)
             self.partial.replace(self.path)
+            self._committed = True
             if os.name == "posix":
                 _sync(self.path.parent)
         except OSError as error:
@@ -123,6 +159,13 @@ class PendingFile:
                 f"{self.path}: the result is complete, but cannot be given this name: {error.strerror or error}; "
                 f"choose another {self._option}"
             ) from error
+
+    def _remove(self) -> None:
+        journal = journal_path(self.partial)
+        if self.partial.is_file() and journal.is_file() and not self._committed:
+            self.replaced_nbytes = self.partial.stat().st_size
+        self.partial.unlink(missing_ok=True)
+        journal.unlink(missing_ok=True)
 
     def _check_absent(self) -> None:
         if self.path.exists() and not self._overwrite:

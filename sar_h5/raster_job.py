@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from sar_h5.bands import raster_nbytes, read_bands
 from sar_h5.cutting import Band, BatchToMake, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import BoundsError, SettingError, SourceError
-from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, SavedJob, given_bounds, make_plan, spread, why_no_palette
 from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
 from sar_h5.pixel_cache import CachedScene, PixelCache
 from sar_h5.progress import Progress
@@ -74,6 +74,7 @@ class RasterJob:
         self._pixel_units = Units.DN
         self.quantity, self.units = QUANTITIES[self._pixel_units]
         self._bounds: Bounds | None = None
+        self._encoder: DnEncoder | FloatEncoder
         self._bounds_from = bounds_from
         self._bounds_scenes: list[str] = []
         self._counts: Counts | None = None
@@ -96,6 +97,49 @@ class RasterJob:
     def bounds_scenes(self) -> Sequence[str]:
         """Names of the scenes whose pixels gave the bounds; none where bounds were given."""
         return self._bounds_scenes
+
+    @property
+    def terms(self) -> Mapping[str, str]:
+        """The bounds, where they are given, or the scenes that are to give them."""
+        given = given_bounds(self._settings, self.polarization)
+        if given is not None:
+            return {"bounds": f"{given.vmin!r} to {given.vmax!r} dB ({given.origin})"}
+        names = ALL_SCENES if self._bounds_from is None else ", ".join(sorted(self._bounds_from))
+        return {"scenes that give the bounds": names}
+
+    @property
+    def running_counts(self) -> Counts | None:
+        """Counts of digital numbers gathered by cutting, where no survey has counted them."""
+        return self._counted_on_the_way if self._counts is None and self._pixel_units == Units.DN else None
+
+    def save(self, plan: Plan) -> SavedJob:
+        """Return what was found out."""
+        from_pixels = self._surveyed or self._pixel_units != Units.DN
+        return SavedJob(plan, self._pixel_units.value, from_pixels, tuple(self._bounds_scenes), self._counts)
+
+    def restore(self, saved: SavedJob) -> None:
+        """Take over what an earlier run found out.
+
+        Raises:
+            ValueError: where digital numbers have other values on this machine.
+        """
+        self._pixel_units = Units(saved.units)
+        self.quantity, self.units = QUANTITIES[self._pixel_units]
+        self._bounds, self._counts = saved.plan.bounds, saved.counts
+        self._bounds_scenes = list(saved.bounds_scenes)
+        self._surveyed = bool(saved.bounds_scenes)
+        storage, measure = saved.plan.storage, self._settings.valid_measure
+        if self._pixel_units != Units.DN:
+            self._encoder = FloatEncoder(storage, self._pixel_units, self._bounds, measure)
+            return
+        self._encoder = DnEncoder(storage.encoding, self._bounds, measure)
+        table = self._encoder.storage.lut
+        if table is not None and (storage.lut is None or table.tobytes() != storage.lut.tobytes()):
+            raise ValueError("this machine computes other values from digital numbers than the one it was begun on")
+
+    def restore_counts(self, counts: Counts) -> None:
+        """Take over what an earlier run's cutting had gathered."""
+        self._counted_on_the_way = counts
 
     def survey(self, progress: Progress) -> None:
         """Find out the units and, unless they are given, the bounds; scenes that cannot be used are set aside.

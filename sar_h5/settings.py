@@ -51,6 +51,7 @@ class ConvertSettings:
         shuffle: "none", "byte", "bit", or None to choose by size.
         layout: "patches".
         overwrite: whether existing results may be replaced.
+        resume: whether to go on with what an earlier run has left unfinished.
         on_bad_source: "fail" before anything is written, or "skip" broken sources.
         jobs: number of threads that compress and hash, at least 1; None for as many as this process may use cores.
         cache_nbytes: how many bytes of pixels of rasters stay in memory between two passes over them.
@@ -77,6 +78,7 @@ class ConvertSettings:
     shuffle: str | None = None
     layout: str = "patches"
     overwrite: bool = False
+    resume: bool = False
     on_bad_source: BadSourcePolicy = "fail"
     jobs: int | None = None
     cache_nbytes: int = DEFAULT_CACHE_NBYTES
@@ -108,6 +110,8 @@ class ConvertSettings:
             raise SettingError(f"the number of jobs must be at least 1; found {self.jobs}")
         if self.cache_nbytes < 0:
             raise SettingError(f"the memory for pixels cannot be negative; found {self.cache_nbytes} bytes")
+        if self.overwrite and self.resume:
+            raise SettingError("--resume keeps what an earlier run has made, --overwrite replaces it; give one of them")
         check_percentiles(self.percentiles)
         if (self.vmin is None) != (self.vmax is None):
             raise SettingError("vmin and vmax belong together; only one of them was given")

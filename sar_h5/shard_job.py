@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from sar_h5.cutting import BATCH_NBYTES, BatchToMake, PatchBatch, Stored
 from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import BadSource, BoundsError, SettingError, SourceError
-from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, SavedJob, given_bounds, make_plan, spread, why_no_palette
 from sar_h5.palette import NotInPaletteError, Palette, PaletteEncoder, find_levels, predict_palettes
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
@@ -132,6 +132,31 @@ class ShardJob:
     def bounds_scenes(self) -> Sequence[str]:
         """None: bounds come with shards."""
         return ()
+
+    @property
+    def terms(self) -> Mapping[str, str]:
+        """The bounds and the stride, which come with the shards, and the size of their patches."""
+        return {
+            "bounds": f"{self._bounds.vmin!r} to {self._bounds.vmax!r} dB ({self._bounds.origin})",
+            "stride of the shards": str(self.stride),
+            "patch size of the shards": str(self.patch_size),
+        }
+
+    @property
+    def running_counts(self) -> Counts | None:
+        """None: shards have lost their digital numbers."""
+        return None
+
+    def save(self, plan: Plan) -> SavedJob:
+        """Return what was found out; a value that the codes do not hold is noticed, so pixels have no say."""
+        return SavedJob(plan, "", from_pixels=False, bounds_scenes=(), counts=None)
+
+    def restore(self, saved: SavedJob) -> None:
+        """Take over what an earlier run found out."""
+        self._encoder = ShardEncoder(saved.plan.storage)
+
+    def restore_counts(self, counts: Counts) -> None:
+        """Never called: there are none."""
 
     def survey(self, progress: Progress) -> None:
         """Nothing to do: bounds are known, and shards are checked on the way, so that each is read once."""

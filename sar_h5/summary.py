@@ -30,7 +30,7 @@ class FileSummary:
         nbytes: size of the file.
         float32_nbytes: size of its patches as float32.
         source_nbytes: size of the source's pixels, uncompressed.
-        seconds: wall time.
+        seconds: wall time of this run; 0 for a file that an earlier run had finished.
         content_digest: SHA-256 over the decoded content.
         skipped: broken sources that were left out.
         notes: what else a user may want to know.
@@ -67,12 +67,12 @@ class FileSummary:
     @property
     def patches_per_second(self) -> float:
         """Patches written per second of wall time."""
-        return self.patches / self.seconds
+        return self.patches / self.seconds if self.seconds else 0.0
 
     @property
     def megabytes_per_second(self) -> float:
         """Source pixels converted, in MB (10^6 bytes, uncompressed) per second of wall time."""
-        return self.source_nbytes / 1e6 / self.seconds
+        return self.source_nbytes / 1e6 / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -22,7 +22,10 @@ from sar_h5.cutting import BatchToMake
 from sar_h5.digest import ContentDigest
 from sar_h5.encoding import Storage
 from sar_h5.errors import OutputError
+from sar_h5.finished_scene import FinishedScene
+from sar_h5.journal import Entry
 from sar_h5.packing import PackedBatch, Packer
+from sar_h5.partial_file import PartialFile
 from sar_h5.schema import FileSettings
 from sar_h5.sources.scene import SceneInfo, SourceFile
 from sar_h5.version import VERSION
@@ -56,52 +59,55 @@ class Provenance:
     bounds_scenes: tuple[str, ...] = ()
 
 
-@dataclass
-class _SceneRows:
-    """The columns of one scene, gathered while its patches are written.
-
-    As bytes, each column in one piece: thousands of small arrays between large buffers would keep the C library from
-    using the memory of those again.
-    """
-
-    info: SceneInfo
-    start: int
-    columns: dict[str, bytearray] = field(
-        default_factory=lambda: {column.name: bytearray() for column in schema.INDEX_COLUMNS}
-    )
-    source: SourceFile = field(default_factory=lambda: SourceFile(0, 0))
-    count: int = 0
-    dropped: int = 0
-
-
 class FileWriter:
     """Writes one file, scene by scene. A context manager that closes the file, complete or not.
+
+    Each scene finished, and the end, is a commit of the file, see :class:`sar_h5.partial_file.PartialFile`; who writes
+    the same file later goes on after the last one.
 
     Patches are packed in threads and written in order by the thread that calls, so that the file is the same for any
     number of threads. Errors of making a batch come out of a later call for the same scene.
 
     Args:
-        path: the file to make; replaced where it exists.
+        file: the file to make, where it exists replaced, with its journal beside it; or, to go on with it, the
+            unfinished file.
         settings: what holds for all patches.
         storage: how values are stored.
         codec: how chunks are compressed.
         jobs: number of threads.
+        finished: the scenes that an unfinished file holds.
 
     Raises:
         OutputError: where the file cannot be written (from any method).
     """
 
-    def __init__(self, path: Path, settings: FileSettings, storage: Storage, codec: Codec, jobs: int = 1) -> None:
+    def __init__(
+        self,
+        file: Path | PartialFile,
+        settings: FileSettings,
+        storage: Storage,
+        codec: Codec,
+        jobs: int = 1,
+        finished: Iterable[FinishedScene] = (),
+    ) -> None:
         self._settings, self._storage, self._codec = settings, storage, codec
         self._packer = Packer(storage, codec)
         self._workers = Workers[PackedBatch](jobs, IN_FLIGHT_NBYTES)
         self._digest = ContentDigest(settings, from_dn=storage.from_dn)
-        self._scenes: list[_SceneRows] = []
+        self._scenes: list[FinishedScene] = []
         self._count = 0
-        self._path = path
-        with self._errors():
-            self._file = h5py.File(path, "w", libver=schema.LIBVER)
-            self._patches = self._create_patches()
+        self._part = PartialFile.create(file, Entry({})) if isinstance(file, Path) else file
+        self._path = self._part.path
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._part)
+            if not self._part.commits:
+                with self._errors():
+                    self._create_patches()
+                self._part.commit(Entry({}))
+            for scene in finished:
+                self._take_over(scene)
+            self._open_patches()
+            stack.pop_all()
 
     def __enter__(self) -> FileWriter:
         return self
@@ -110,22 +116,21 @@ class FileWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._workers.__exit__(kind, error, trace)
-        if kind is None:
-            with self._errors():
-                self._file.close()
-        else:
-            # After a full disk HDF5 cannot flush, and says so again; the file is about to be removed anyway.
-            with contextlib.suppress(OSError, RuntimeError):
-                self._file.close()
+        self._part.close()
 
     @property
     def patch_count(self) -> int:
         """How many patches have been written; of those appended last some may be missing until :meth:`flush`."""
         return self._count
 
+    @property
+    def scenes(self) -> Sequence[FinishedScene]:
+        """The scenes finished so far."""
+        return self._scenes
+
     def start_scene(self, info: SceneInfo) -> None:
         """Begin a scene; every scene ends with :meth:`finish_scene` or :meth:`abandon_scene`."""
-        self._scenes.append(_SceneRows(info, self._count))
+        self._scenes.append(FinishedScene(info, self._count))
         self._before_scene = self._digest.copy()
         self._digest.start_scene(info.name)
 
@@ -148,8 +153,10 @@ class FileWriter:
             self._patches.resize(self._count + count, axis=0)
             for number, frame in enumerate(batch.frames, start=self._count):
                 self._patches.id.write_direct_chunk((number, 0, 0), frame)
+        self._part.check()
         for row, col, content in zip(batch.rows.tolist(), batch.cols.tolist(), batch.contents, strict=True):
             self._digest.add(row, col, content)
+            scene.contents += content
         rows: dict[str, npt.ArrayLike] = {
             "scene": np.full(count, len(self._scenes) - 1, dtype=np.int32),
             "row": batch.rows,
@@ -162,16 +169,21 @@ class FileWriter:
         scene.count += count
         self._count += count
 
-    def finish_scene(self, source: SourceFile, dropped: int) -> None:
-        """End a scene.
+    def finish_scene(self, source: SourceFile, dropped: int, blobs: Mapping[str, bytes] | None = None) -> None:
+        """End a scene; it stays from now on, whatever happens.
 
         Args:
             source: identity of the file that it came from.
             dropped: how many of its patches the quality filter dropped.
+            blobs: what else whoever goes on with the file must know.
         """
         self.flush()
-        self._scenes[-1].source = source
-        self._scenes[-1].dropped = dropped
+        scene = self._scenes[-1]
+        scene.source = source
+        scene.dropped = dropped
+        self._part.commit(scene.to_entry(blobs or {}))
+        scene.contents.clear()
+        self._open_patches()
 
     def abandon_scene(self) -> None:
         """Take the scene begun last out again, with all its patches."""
@@ -179,8 +191,13 @@ class FileWriter:
         scene = self._scenes.pop()
         self._digest = self._before_scene
         self._count = scene.start
-        with self._errors():
-            self._patches.resize(self._count, axis=0)
+        self._part.revert()
+        self._open_patches()
+
+    def skip_scene(self, path: str, reason: str) -> None:
+        """Note, for whoever goes on with the file, that a source was left out."""
+        self._part.commit(Entry({"broken": [path, reason]}))
+        self._open_patches()
 
     def finish(self, provenance: Provenance, histogram: npt.NDArray[np.uint64] | None) -> str:
         """Write everything that is known only at the end.
@@ -201,12 +218,25 @@ class FileWriter:
                 write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
             self._write_index()
             self._write_scenes()
-            self._file.flush()
+        self._part.commit(Entry({"content_digest": digest}))
         return digest
 
-    def _create_patches(self) -> h5py.Dataset:
+    def _take_over(self, scene: FinishedScene) -> None:
+        self._digest.start_scene(scene.info.name)
+        for row, col, content in scene.patches():
+            self._digest.add(row, col, content)
+        scene.contents.clear()
+        self._scenes.append(scene)
+        self._count += scene.count
+
+    def _open_patches(self) -> None:
+        with self._errors():
+            self._file = self._part.file
+            self._patches = self._file[schema.PATCHES]
+
+    def _create_patches(self) -> None:
         size = self._settings.patch_size
-        dataset = self._file.create_dataset(
+        dataset = self._part.file.create_dataset(
             schema.PATCHES,
             shape=(0, size, size),
             maxshape=(None, size, size),
@@ -216,7 +246,6 @@ class FileWriter:
         )
         dataset.attrs["long_name"] = schema.PATCHES_LONG_NAME[self._storage.encoding]
         dataset.attrs["units"] = "1"
-        return dataset
 
     def _write_attributes(self, provenance: Provenance, digest: str) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -272,7 +301,7 @@ class FileWriter:
             raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
 
 
-def _scene_row(scene: _SceneRows, gcp_start: int) -> dict[str, object]:
+def _scene_row(scene: FinishedScene, gcp_start: int) -> dict[str, object]:
     info, place = scene.info, scene.info.georeference
     return {
         "name": info.name,

@@ -37,6 +37,17 @@ MAY_IMPORT: dict[str, str] = {
     "encoding": "buffers conversion_kernels cutting palette quantiles radiometry schema settings units numpy",
     "progress": "tqdm",
     "pending": "errors filelock",
+    "journal": "",
+    "partial_file": "errors journal overlay pending schema superblock h5py",
+    "source_state": "sources.scene",
+    "finished_scene": "journal schema sources.scene numpy",
+    "finished_parts": "finished_scene partial_file progress schema h5py numpy",
+    "finished_file": "errors info source_state summary",
+    "conversion_record": "compression encoding errors job journal radiometry settings source_state numpy",
+    "unfinished_file": (
+        "conversion_record errors finished_parts finished_scene job journal partial_file progress quantiles source_state "
+        "numpy"
+    ),
     "plain_arrays": "numpy",
     "unpickle": "errors plain_arrays numpy",
     "plain_data": "errors plain_arrays unpickle numpy",
@@ -88,10 +99,13 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "writer": (
-        "columns compression cutting digest encoding errors packing schema sources.scene version workers h5py "
-        "hdf5plugin numpy"
+        "columns compression cutting digest encoding errors finished_scene journal packing partial_file schema "
+        "sources.scene version workers h5py hdf5plugin numpy"
     ),
-    "file_maker": "errors job palette pending progress schema settings sources.scene summary writer",
+    "file_maker": (
+        "conversion_record errors finished_scene job palette partial_file pending progress schema settings sources.scene "
+        "summary unfinished_file writer"
+    ),
     "summary": "errors",
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
@@ -119,8 +133,8 @@ MAY_IMPORT: dict[str, str] = {
         "forecasts.source_checks sources.discovery sources.scene survey"
     ),
     "conversion": (
-        "splits.bounds_scenes errors file_maker forecasts.fit_check job pending pixel_cache progress raster_job "
-        "settings shard_job sources.discovery sources.naming summary"
+        "splits.bounds_scenes conversion_record errors file_maker finished_file forecasts.fit_check job pending "
+        "pixel_cache progress raster_job settings shard_job source_state sources.discovery sources.naming summary version"
     ),
     "heap_guard": "schema h5py",
     "opening": "errors heap_guard superblock h5py hdf5plugin",

@@ -23,6 +23,7 @@ NEAREST_BUILTIN = {
     "OutputError": OSError,
     "OutputExistsError": FileExistsError,
     "InsufficientMemoryError": MemoryError,
+    "CannotResumeError": OSError,
     "FormatError": ValueError,
     "CorruptPatchError": ValueError,
     "PatchIndexError": IndexError,

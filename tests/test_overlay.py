@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -76,3 +78,56 @@ def test_hdf5_finds_what_it_has_put_there(
                 expected = -np.arange(length) if name in after else np.arange(length)
                 assert np.array_equal(file[name][:], expected)
     assert path.read_bytes() == old
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 9000),
+    st.lists(st.tuples(st.integers(0, 12_000), st.integers(0, 5000), st.booleans()), max_size=12),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_lies_beyond_a_boundary_goes_to_the_file_and_nothing_else(
+    boundary: int, writes: list[tuple[int, int, bool]], seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    before = generator.bytes(9000)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "f"
+        path.write_bytes(before)
+        expected = bytearray(before)
+        with path.open("r+b", buffering=0) as raw:
+            overlay = Overlay(raw, boundary)
+            for place, count, read in writes:
+                data = generator.bytes(count)
+                overlay.seek(place)
+                assert overlay.write(data) == count
+                if count:
+                    expected += bytes(max(place + count - len(expected), 0))
+                    expected[place : place + count] = data
+                if read:
+                    assert overlay.content(0, overlay.nbytes) == expected
+            overlay.flush()
+            overlay.check()
+            assert overlay.content(0, len(expected)) == expected
+            assert path.read_bytes()[:boundary] == before[:boundary]
+            assert path.read_bytes()[boundary:] == expected[boundary:]
+            applied = bytearray(path.read_bytes())
+            for start, old, new in overlay.changes(boundary):
+                assert applied[start : start + len(old)] == old
+                applied[start : start + len(new)] = new
+    assert applied == expected
+
+
+def test_a_failure_to_write_is_told_when_asked_for_and_not_to_hdf5(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+    with (tmp_path / "f").open("rb", buffering=0) as raw:
+        overlay = Overlay(raw, 3)
+        overlay.seek(3)
+        assert overlay.write(b"new") == 3
+        overlay.check()
+        overlay.flush()
+        with pytest.raises(OSError, match=r"not open for writing|Bad file descriptor"):
+            overlay.check()
+        overlay.seek(0)
+        assert overlay.write(b"more") == 4
+        assert overlay.content(0, 3) == b"old"

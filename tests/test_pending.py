@@ -18,7 +18,7 @@ import pytest
 
 from sar_h5 import convert, verify
 from sar_h5.errors import OutputError, OutputExistsError
-from sar_h5.pending import PendingFile
+from sar_h5.pending import PendingFile, journal_path
 from tests.command_line import start
 from tests.conftest import make_dn
 from tests.raster_files import write_raster
@@ -108,6 +108,21 @@ def test_a_result_that_cannot_get_its_name_is_an_error_that_says_so(tmp_path: Pa
             pending.commit()
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_can_be_gone_on_with_stays_until_the_file_is_there(tmp_path: Path, committed: bool) -> None:
+    for _ in range(2):
+        with PendingFile(tmp_path / "vv.h5", overwrite=False, resume=True) as pending:
+            pending.partial.write_bytes(b"half")
+            journal_path(pending.partial).write_bytes(b"journal")
+        assert names(tmp_path) == ["vv.h5.partial", "vv.h5.partial.journal"]
+    with PendingFile(tmp_path / "vv.h5", overwrite=False, resume=committed) as pending:
+        assert pending.unfinished == committed
+        assert pending.replaced_nbytes == (0 if committed else 4)
+        if committed:
+            pending.commit()
+    assert names(tmp_path) == ["vv.h5"] * committed
+
+
 # Whole runs
 
 
@@ -120,9 +135,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def slow_run(source: Path, out: Path, size: int = 100_000, stride: int = 32) -> subprocess.Popen[str]:
+def slow_run(
+    source: Path, out: Path, size: int = 100_000, stride: int = 32, more: tuple[object, ...] = ()
+) -> subprocess.Popen[str]:
     """Start a conversion and wait until it is in the middle of writing."""
-    arguments = ("--patch-size", 128, "--stride", stride, "--codec", "zstd", "--clevel", 9, "--shuffle", "bit")
+    arguments = (*more, "--patch-size", 128, "--stride", stride, "--codec", "zstd", "--clevel", 9, "--shuffle", "bit")
     process = start("convert", source, "--out", out, *arguments)
     partial = out / "vv.h5.partial"
     deadline = time.monotonic() + 60
@@ -144,6 +161,18 @@ def test_an_interruption_says_so_and_leaves_nothing(large: Path, tmp_path: Path,
     # click begins a new line after the terminal's ^C
     assert err.lstrip("\n") == "sar-h5: interrupted; unfinished results were removed, nothing half-made is left\n"
     assert names(tmp_path) == []
+
+
+@posix
+def test_an_interruption_with_resume_says_how_to_go_on_and_keeps_what_is_finished(large: Path, tmp_path: Path) -> None:
+    process = slow_run(large, tmp_path, size=4_000_000, more=("--resume",))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert out == ""
+    kept = "What is finished so far is kept: the same command goes on from there."
+    assert err.lstrip("\n") == f"sar-h5: interrupted; {kept}\n"
+    assert names(tmp_path) == ["vv.h5.partial", "vv.h5.partial.journal"]
 
 
 @posix

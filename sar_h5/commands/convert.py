@@ -84,6 +84,11 @@ from sar_h5.units import Units
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with what an earlier run of the same command has left, and keep what this one leaves unfinished.",
+)
+@click.option(
     "--on-bad-source",
     type=click.Choice(BAD_SOURCE_POLICIES),
     default="fail",
@@ -119,6 +124,7 @@ def command(
     shuffle: str | None,
     layout: str,
     overwrite: bool,
+    resume: bool,
     on_bad_source: BadSourcePolicy,
     jobs: int | None,
     cache_mb: int,
@@ -137,6 +143,8 @@ def command(
         sar-h5 convert patches/ --out h5/
     Shards without, one polarization, smaller files:
         sar-h5 convert patches/ --out h5/ --polarization vv --vmin 14.77 --vmax 24.54 --codec small
+    A long run, and the same again after a power cut or a full disk:
+        sar-h5 convert products/ --out h5/ --resume
     Once more, with bounds from the scenes of training alone:
         sar-h5 split h5/vv.h5 && sar-h5 convert products/ --out h5b/ --bounds-from h5/vv.h5
     """  # noqa: D301 - the escape is the character that tells click to keep lines
@@ -162,6 +170,7 @@ def command(
         shuffle=shuffle,
         layout=layout,
         overwrite=overwrite,
+        resume=resume,
         on_bad_source=on_bad_source,
         jobs=jobs,
         cache_nbytes=cache_mb * 1_000_000,

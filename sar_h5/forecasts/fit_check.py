@@ -19,13 +19,14 @@ LONG_WORK_NBYTES = 1_000_000_000
 palette; below, the check after that comes early enough."""
 
 
-def check_fit(directory: Path, jobs: Sequence[Job[Any]], settings: ConvertSettings) -> None:
+def check_fit(directory: Path, jobs: Sequence[Job[Any]], settings: ConvertSettings, there_nbytes: int = 0) -> None:
     """Refuse what cannot fit.
 
     Args:
         directory: where the results go.
         jobs: one for each file, before any of them has read its scenes.
         settings: of the conversion.
+        there_nbytes: how much of the results an earlier run has left there.
 
     Raises:
         InsufficientMemoryError: where this process may have less memory than the conversion takes.
@@ -33,7 +34,7 @@ def check_fit(directory: Path, jobs: Sequence[Job[Any]], settings: ConvertSettin
     """
     check_memory(max((_memory_nbytes(job, settings) for job in jobs), default=0))
     if sum(job.source_nbytes for job in jobs) >= LONG_WORK_NBYTES:
-        check_disk(directory, sum(_file_nbytes(job, settings) for job in jobs))
+        check_disk(directory, max(sum(_file_nbytes(job, settings) for job in jobs) - there_nbytes, 0))
 
 
 def _memory_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
