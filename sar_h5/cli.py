@@ -58,6 +58,7 @@ def group() -> None:
     What a file holds:                     sar-h5 info DIR/vv.h5
     What it looks like:                    sar-h5 preview DIR/vv.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
+    Mend it, in a copy:                    sar-h5 repair DIR/vv.h5 --out sound.h5 --source SOURCE
     Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     What is known of each patch:           sar-h5 export DIR/vv.h5 --index index.csv
     How fast is it here?                   sar-h5 bench DIR/vv.h5

@@ -172,8 +172,8 @@ def test_a_command_that_is_not_understood_is_found() -> None:
     for words in (["split", "vv.h5", "--by", "moon"], ["info"], ["convert", "products", "--out", "h5", "--fast"]):
         with pytest.raises(click.UsageError):
             parse(words)
-    with pytest.raises(AssertionError, match="no command repair"):
-        parse(["repair", "vv.h5"])
+    with pytest.raises(AssertionError, match="no command mend"):
+        parse(["mend", "vv.h5"])
 
 
 def test_the_package_tells_its_stages_with_modules_that_are_there_each_once() -> None:

@@ -28,8 +28,9 @@ def command(
 ) -> None:
     """Write a sound copy of FILE, whose patches are broken, to --out.
 
-    Sound patches are copied as they are stored. Broken ones are made again from --source and proven right by the file's
-    digest, or dropped, with a record in the new file. Broken structure (attributes, columns) cannot be mended.
+    Sound patches are copied as they are stored. Broken ones are made again from --source and proven right by the
+    digest of the file, or dropped, with a record in the new one. Broken structure (attributes, columns) cannot be
+    mended.
 
     \b
     Make broken patches again:
