@@ -47,7 +47,7 @@ def test_hdf5_that_never_comes_back_is_a_problem_of_its_own_kind(
 ) -> None:
     looping = Path(shutil.copy(file, tmp_path / "looping.h5"))
     loop_heap(looping)
-    unguarded = "import sar_h5.contents; sar_h5.contents.find_heap_damage = lambda path: None; from sar_h5.structure_"
+    unguarded = "import sar_h5.opening; sar_h5.opening.find_heap_damage = lambda path: None; from sar_h5.structure_"
     monkeypatch.setattr(
         structure_process, "_CODE", structure_process._CODE.replace("from sar_h5.structure_", unguarded)
     )
