@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from sar_h5.file_structure import StructureReport
@@ -78,7 +79,10 @@ class _Worker:
     def _start(self) -> subprocess.Popen[bytes]:
         code = _CODE.format(path=sys.path)
         command = [sys.executable, "-c", code]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this package
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this package
+        # Once it has ended it must be gone: Jupyter kills kernels that have children left, be they zombies.
+        threading.Thread(target=_reap, args=(process,), name="sar-h5-structure", daemon=True).start()
+        return process
 
     def _ask(
         self, process: subprocess.Popen[bytes], path: str, limit_s: float, late: threading.Event
@@ -109,6 +113,11 @@ class _Worker:
         return report
 
 
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:  # not wait(), which holds a lock that a fork would copy
+        time.sleep(0.1)
+
+
 _workers: dict[int, _Worker] = {}
 
 
@@ -116,5 +125,12 @@ def _worker() -> _Worker:
     """Return this process's worker; one inherited over a fork belongs to the parent, and so does its lock."""
     process = os.getpid()
     if process not in _workers:
-        atexit.register(_workers.setdefault(process, _Worker()).stop)
+        _workers.setdefault(process, _Worker())
+        atexit.register(_stop_own)
     return _workers[process]
+
+
+def _stop_own() -> None:
+    worker = _workers.get(os.getpid())  # after a fork the others' are not ours to stop
+    if worker is not None:
+        worker.stop()
