@@ -81,7 +81,7 @@ class _Worker:
         command = [sys.executable, "-c", code]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - this package
         # Once it has ended it must be gone: Jupyter kills kernels that have children left, be they zombies.
-        threading.Thread(target=_reap, args=(process,), name="sar-h5-structure", daemon=True).start()
+        threading.Thread(target=_reap, args=(process,), name="structure-process", daemon=True).start()
         return process
 
     def _ask(
