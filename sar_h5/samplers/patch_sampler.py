@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import SupportsIndex
@@ -26,7 +27,7 @@ class _Position:
     consumed: int
 
 
-class PatchSampler(DistributedSampler[int]):
+class PatchSampler(DistributedSampler[int], ABC):
     """The base of the samplers: an order per epoch, of which each rank takes its part.
 
     Rank r of w takes samples r, r + w, r + 2 w, ... of the order. All ranks yield the same number: where w does not
@@ -71,13 +72,13 @@ class PatchSampler(DistributedSampler[int]):
         self._epoch_before_state: int | None = None
         self._iteration: PatchIteration | None = None
 
+    @abstractmethod
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the samples of an epoch, of all ranks together: int64 (length,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settings(self) -> dict[str, Setting]:
         """Return what changes the order, besides the seed and the dataset."""
-        raise NotImplementedError
 
     def approach(self, epoch: int, places: npt.NDArray[np.int64]) -> Iterator[None]:
         """Step along with an iteration: do what should be done before the sample at each place of the order is taken.
