@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -265,14 +266,46 @@ def test_a_machine_without_memory_groups_is_told_with_the_reason(tmp_path: Path)
     mounts = tmp_path / "mounts"
     mounts.write_text("proc /proc proc rw 0 0\n")
     with (
-        pytest.raises(memory_limit.NoMemoryLimitError, match="found no cgroup v2"),
+        pytest.raises(memory_limit.NoMemoryLimitError, match="found no control groups"),
         memory_limit.memory_group(mounts),
     ):
         pass
     (tmp_path / "cgroup.controllers").write_text("cpu io\n")
-    mounts.write_text(f"cgroup2 {tmp_path} cgroup2 rw 0 0\n")
+    mounts.write_text(f"cgroup2 {tmp_path} cgroup2 rw 0 0\ncgroup {tmp_path} cgroup rw,relatime,cpuacct 0 0\n")
     with pytest.raises(memory_limit.NoMemoryLimitError, match="without the memory controller"):
         memory_limit.find_hierarchy(mounts)
+
+
+@pytest.mark.parametrize(
+    ("mount", "files", "limits"),
+    [
+        ("cgroup2 {} cgroup2 rw 0 0", ("memory.max", "memory.swap.max"), ("7000000", "0")),
+        (
+            "cgroup {} cgroup rw,relatime,memory 0 0",
+            ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+            ("7000000", "7000000"),
+        ),
+    ],
+)
+def test_a_limit_goes_where_each_version_of_control_groups_wants_it(
+    mount: str, files: tuple[str, str], limits: tuple[str, str], tmp_path: Path
+) -> None:
+    root, mounts = tmp_path / "groups", tmp_path / "mounts"
+    root.mkdir()
+    mounts.write_text(mount.format(root) + "\n")
+    if "cgroup2" in mount:
+        for name in ("cgroup.controllers", "cgroup.subtree_control"):
+            (root / name).write_text("cpu memory\n")
+    with memory_limit.memory_group(mounts) as group:
+        for name in files:  # as the kernel does in a new group
+            (group / name).touch()
+        memory_limit.join(group)
+        memory_limit.limit(group, 7_000_000)
+        assert (group / "cgroup.procs").read_text() == str(os.getpid())
+        assert tuple((group / name).read_text() for name in files) == limits
+        for path in group.iterdir():  # which go with a real group
+            path.unlink()
+    assert not list(root.glob("sar_h5*"))
 
 
 def speed_entry(row: str, workers: int, number: int, patches: int, **others: object) -> dict[str, object]:
