@@ -12,7 +12,7 @@ LONGEST_NBYTES = 200
 _FORBIDDEN = frozenset('<>:"/\\|?*')
 """Not in names on Windows, or separators."""
 
-_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)", re.IGNORECASE)
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?= *(?:\.|$))", re.IGNORECASE)
 """Devices on Windows, whatever ends their name ("Naming Files, Paths, and Namespaces", Microsoft)."""
 
 _PRODUCT_PARTS = frozenset({"measurement", "annotation", "manifest.safe", "__macosx"})

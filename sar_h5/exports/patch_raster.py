@@ -22,6 +22,7 @@ from sar_h5.sources.scene import SceneInfo
 
 TILE_PX = 256
 
+
 def encode_patch(pixels: npt.NDArray[Any], held: npt.NDArray[np.bool_] | None, tags: PatchTags) -> bytes:
     """Encode a patch as the bytes of a GeoTIFF.
 
@@ -50,12 +51,12 @@ def encode_patch(pixels: npt.NDArray[Any], held: npt.NDArray[np.bool_] | None, t
         profile["nodata"] = 0  # of detected products: no measured amplitude is 0
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
         with memory.open(**profile) as dataset:
+            # Tags before pixels: GDAL would write them a second time, behind the first.
+            dataset.set_band_description(1, tags.scene.polarization.upper())
+            dataset.update_tags(**left.to_tags(), **_common_tags(tags))
             dataset.write(pixels, 1)
             if held is not None:
                 dataset.write_mask(held)
-            dataset.set_band_description(1, tags.scene.polarization.upper())
-            dataset.update_tags(**left.to_tags(), **_common_tags(tags))
-            dataset.update_tags(1, units="1")
         return bytes(memory.getbuffer())
 
 

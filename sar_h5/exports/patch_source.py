@@ -124,9 +124,7 @@ def pieces(numbers: Numbers, patch_nbytes: int, most_nbytes: int) -> Iterator[tu
     return ((start, numbers[start : start + step]) for start in range(0, len(numbers), step))
 
 
-def _scene_info(
-    scenes: Columns, gcps: npt.NDArray[np.float64], number: int, settings: FileSettings
-) -> SceneInfo:
+def _scene_info(scenes: Columns, gcps: npt.NDArray[np.float64], number: int, settings: FileSettings) -> SceneInfo:
     text = {name: str(scenes[name][number]) for name in _TEXTS}
     start, count = int(scenes["gcp_start"][number]), int(scenes["gcp_count"][number])
     if not 0 <= start <= start + count <= len(gcps):

@@ -43,7 +43,7 @@ def export_shards(
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> ExportSummary:
-    """Write patches as ``.npy`` shards: one per scene, float32 (n, P, P) in [0, 1], for ``np.load`` with or without mmap.
+    """Write patches as ``.npy`` shards: one per scene, float32 (n, P, P) in [0, 1], for ``np.load``, mmap or not.
 
     Beside them ``metadata.npy`` (a pickled dict with ``file_index``, ``vmin``, ``vmax``, ``patch_size``, ``stride``,
     ``polarization``, and under ``"sar_h5"`` all that is known of the scenes and the places of the patches) and
@@ -112,9 +112,7 @@ def _stem(chosen: ChosenScene) -> str:
     return f"{name}_{chosen.info.polarization}"
 
 
-def _write_shard(
-    file: Path, out: Path, source: PatchSource, chosen: ChosenScene, threads: int, bar: Progress
-) -> None:
+def _write_shard(file: Path, out: Path, source: PatchSource, chosen: ChosenScene, threads: int, bar: Progress) -> None:
     size = source.settings.patch_size
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(chosen.numbers), size, size)}
     with output_errors(out, "--shards"), file.open("wb") as stream:

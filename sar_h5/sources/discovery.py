@@ -31,7 +31,6 @@ from sar_h5.sources.shard_set import (
 from sar_h5.sources.shards import NpyShard, may_be_wanted
 from sar_h5.sources.walk import FoundFiles, find_files, rasters_outside_products
 
-
 CutScene = NpyShard | PatchRasterScene
 """Scenes that were cut before, from shards or from rasters of single patches."""
 

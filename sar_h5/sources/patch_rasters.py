@@ -197,9 +197,9 @@ def _read_patch(path: Path) -> tuple[PatchTags, str] | None:
             return _with_control_points(dataset, tags), _reference_systems(dataset)
     except UnicodeDecodeError:  # tags of others, in another encoding
         return None
-    except SourceError as error:
-        if isinstance(error, _ChangedError):
-            raise ValueError(str(error)) from error
+    except _ChangedError as error:
+        raise ValueError(str(error)) from error
+    except SourceError:
         return None  # whoever reads it as a raster says what is wrong
 
 
@@ -226,7 +226,8 @@ def _with_control_points(dataset: rasterio.DatasetReader, tags: PatchTags) -> Pa
         if not np.allclose(tuple(dataset.transform)[:6], expected, rtol=1e-9, atol=1e-12):
             raise _ChangedError(
                 f"expected the transform {expected} at row {tags.row}, column {tags.col} of its scene, found "
-                f"{tuple(dataset.transform)[:6]}: it was moved or warped after the export; export it again, or remove it"
+                f"{tuple(dataset.transform)[:6]}: it was moved or warped after the export; export it again, or remove "
+                "it"
             )
         return tags
     if place.gcps:
@@ -257,7 +258,11 @@ def _agreeing(patches: list[_Patch], broken: list[BadSource]) -> list[_Patch]:
 
 
 def _contradiction(mine: _Shared, common: _Shared) -> str:
-    for one, other in ((mine, common), (mine.scene, common.scene), (mine.scene.georeference, common.scene.georeference)):
+    for one, other in (
+        (mine, common),
+        (mine.scene, common.scene),
+        (mine.scene.georeference, common.scene.georeference),
+    ):
         for name in (item.name for item in dataclasses.fields(one)):
             found, expected = getattr(one, name), getattr(other, name)
             if found != expected and not isinstance(found, (SceneInfo, Georeference)):

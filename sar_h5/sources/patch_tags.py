@@ -106,7 +106,7 @@ class PatchTags:
         if found != FORMAT:
             raise ValueError(f"expected {FORMAT_TAG}={FORMAT}, found {found!r:.50}; update sar_h5")
         pixels, polarization = reader.choice("PIXELS", PIXELS), reader.choice("POLARIZATION", POLARIZATIONS)
-        bounds = Bounds(reader.float("VMIN"), reader.float("VMAX"))
+        bounds = Bounds(reader.real("VMIN"), reader.real("VMAX"))
         scene = SceneInfo(
             name=reader.text("SCENE"),
             path="",
@@ -159,7 +159,7 @@ class _TagReader:
         text = self._tags.get(f"{PREFIX}{name}", "")
         try:
             return check_text(_unquoted(text))
-        except (ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"expected text in {PREFIX}{name}, found {text!r:.50}") from error
 
     def choice(self, name: str, known: tuple[str, ...]) -> str:
@@ -178,7 +178,7 @@ class _TagReader:
             raise ValueError(f"expected at least {least} in {PREFIX}{name}, found {number}")
         return number
 
-    def float(self, name: str) -> float:
+    def real(self, name: str) -> float:
         return self._floats(name, self._tags.get(f"{PREFIX}{name}", ""), 1)[0]
 
     def _floats(self, name: str, text: str, count: int) -> tuple[float, ...]:
@@ -221,6 +221,4 @@ def _unquoted(text: str) -> str:
     if not text.startswith('"'):
         return text
     value = json.loads(text)
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    return value
+    return check_text(value)

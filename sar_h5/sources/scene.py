@@ -127,7 +127,7 @@ class ShardScene(Protocol):
         """Where each patch lies in the scene; None where that is not known of any."""
 
     def batches(self, most_nbytes: int) -> Iterator[npt.NDArray[Any]]:
-        """Yield consecutive patches (n, P, P) in batches of about ``most_nbytes``; values are checked to be in [0, 1]."""
+        """Yield consecutive patches (n, P, P) in batches of about ``most_nbytes``; all values are in [0, 1]."""
 
     def unchecked_batches(self, most_nbytes: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the same patches, whatever their values are."""

@@ -92,10 +92,14 @@ def find_shard_facts(metadata: Mapping[str, object], origin: str) -> dict[str, S
     data = metadata.get(KEY)
     if data is None:
         return {}
-    if not isinstance(data, Mapping) or not _is_version(data.get("version")) or not isinstance(data.get("scenes"), list):
+    if (
+        not isinstance(data, Mapping)
+        or not _is_version(data.get("version"))
+        or not isinstance(data.get("scenes"), list)
+    ):
         raise SourceError(
-            f"{origin}: expected a dict with version {VERSION} and a list of scenes under {KEY!r}, found {data!r:.100}; "
-            f"update sar_h5, or remove that key to take the shards as plain ones"
+            f"{origin}: expected a dict with version {VERSION} and a list of scenes under {KEY!r}, found {data!r:.99}; "
+            "update sar_h5, or remove that key to take the shards as plain ones"
         )
     polarization = data.get("polarization")
     if not isinstance(polarization, str) or polarization not in POLARIZATIONS:
@@ -141,9 +145,9 @@ def _from_data(entry: Mapping[str, Any], polarization: str) -> ShardFacts:
 
 
 def check_text(value: object) -> str:
-    """Return a text that a file can hold; raise ValueError where it is none."""
+    """Return a text that a file can hold; raise TypeError or ValueError where it is none."""
     if not isinstance(value, str):
-        raise ValueError(f"expected text, found {type(value).__name__}")
+        raise TypeError(f"expected text, found {type(value).__name__}")
     value.encode()  # UnicodeEncodeError, a ValueError, of half a surrogate pair
     return value
 
