@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -182,7 +183,8 @@ class DnPatchEncoder:
 
     def __init__(self, encoding: Encoding, bounds: Bounds) -> None:
         self._encoders = {measure: DnEncoder(encoding, bounds, measure) for measure in VALID_MEASURES}
-        self.storage = self._encoders["range"].storage
+        # Codes of a palette are known to stand for digital numbers by the histogram, which single patches do not give.
+        self.storage = dataclasses.replace(self._encoders["range"].storage, from_dn=encoding == "dn")
 
     def encode(self, values: npt.NDArray[Any], measure: ValidMeasure) -> tuple[Stored, npt.NDArray[np.float64]]:
         """Encode patches, uint16 (n, P, P), where 0 means no data; results are those of :class:`ShardEncoder`."""

@@ -140,8 +140,10 @@ def _from_data(entry: Mapping[str, Any], polarization: str) -> ShardFacts:
     info = dataclasses.replace(info, **texts, **numbers)  # type: ignore[arg-type]  # mypy takes one type for all
     if "rows" not in entry and "cols" not in entry:
         return ShardFacts(info)
-    places = np.stack([_integers(entry["rows"]), _integers(entry["cols"])], axis=1)
-    return ShardFacts(info, places)
+    rows, cols = _integers(entry["rows"]), _integers(entry["cols"])
+    if len(rows) != len(cols):
+        raise ValueError(f"expected as many rows as columns, found {len(rows)} and {len(cols)}")
+    return ShardFacts(info, np.stack([rows, cols], axis=1))
 
 
 def check_text(value: object) -> str:
