@@ -256,11 +256,11 @@ def test_what_cannot_be_exported_is_refused(made: Path, tmp_path: Path, monkeypa
         with pytest.raises(OutputError, match="choose another --geotiff"):
             export_geotiffs(made, tmp_path / "out")
 
-    def full(path: Path, content: bytes) -> int:
+    def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="cannot be written .*: No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot be written .*: No space left on device"):
         export_geotiffs(made, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -164,7 +164,7 @@ def test_a_scene_that_is_there_twice_is_refused(original: tuple[Path, Path], pat
 def test_patches_scaled_otherwise_belong_into_another_file(products: Path, patches: Path) -> None:
     path = make_file(products, patches.parent / "b", patch_size=160, stride=260, vmin=0.0, vmax=30.0)
     export_geotiffs(path, patches / "more")
-    with pytest.raises(BadSourceError, match="as most vv patches say.*convert them into separate files"):
+    with pytest.raises(BadSourceError, match=r"as most vv patches say.*convert them into separate files"):
         convert(patches, patches.parent / "h5")
 
 

@@ -103,7 +103,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="expected a directory to write to.*choose another --shards"):
+    with pytest.raises(OutputError, match=r"expected a directory to write to.*choose another --shards"):
         make(tmp_path / "missing" / "out", "x")
     assert names(tmp_path) == []
 

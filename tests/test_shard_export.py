@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -83,16 +84,12 @@ def test_a_file_made_from_products_comes_back_with_its_places_and_scenes(
     path = make_file(products, tmp_path / "h5", encoding=encoding)
     export_shards(path, tmp_path / "shards", jobs=1)
     with h5py.File(path) as file:
-        starts, counts = file["scenes/patch_start"][:], file["scenes/patch_count"][:]
-    for (name, count), start, patches in zip(
-        read_metadata(tmp_path / "shards")["file_index"],
-        starts,
-        counts,
-        strict=True,  # type: ignore[call-overload]
-    ):
+        firsts, counts = file["scenes/patch_start"][:], file["scenes/patch_count"][:]
+    index: Any = read_metadata(tmp_path / "shards")["file_index"]
+    for (name, count), first, patches in zip(index, firsts, counts, strict=True):
         shard = np.load(tmp_path / "shards" / name, mmap_mode="r")
         assert (shard.dtype, len(shard), count) == (np.float32, patches, patches)
-        np.testing.assert_array_equal(shard, read_values(path)[start : start + patches])
+        np.testing.assert_array_equal(shard, read_values(path)[first : first + patches])
     (summary,) = convert(tmp_path / "shards", tmp_path / "again")
     assert_same(path, Path(summary.path))
     assert verify(summary.path, source=tmp_path / "shards").problems == ()
@@ -137,7 +134,7 @@ def test_what_cannot_be_chosen_is_refused_with_the_reason(made: Path, tmp_path: 
             export_shards(made, tmp_path / "out", **settings)  # type: ignore[arg-type]
     with pytest.raises(FormatError, match="expected splits called 'default'"):
         export_shards(made, tmp_path / "out", split="train")
-    with pytest.raises(SettingError, match="the file .* lies in it"):
+    with pytest.raises(SettingError, match=r"the file .* lies in it"):
         export_shards(made, made.parent, overwrite=True)
     assert snapshot(tmp_path) == {}
 
