@@ -16,9 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import GCPTransformer
 from rasterio.windows import Window
 
-from sar_h5 import convert, export_geotiffs, export_shards, verify
+from sar_h5 import convert, export_geotiffs, export_shards, repair, verify
 from sar_h5.errors import CorruptPatchError, FormatError, OutputError, SettingError, SourceError
 from sar_h5.exports import geotiff_export
+from sar_h5.verify_report import ProblemKind
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import REAL_SCENE, make_shards
 from tests.damage import break_patch
@@ -142,8 +143,14 @@ def test_digital_numbers_come_back_under_any_number_of_threads_and_any_encoding(
     assert (back.encoding, back.content_digest) == ("dn", digest(path))
     with h5py.File(back.path) as file:
         assert (file.attrs["quantity"], "histogram" in file) == ("digital number of the detected amplitude", False)
+    kinds = {problem.kind for problem in verify(path, source=tmp_path / "four").problems}
+    assert kinds == {ProblemKind.SOURCE_CHANGED}  # the same patches, of other files
+    values = read_values(path)
+    break_patch(path, 3)
+    repair(path, tmp_path / "repaired.h5", source=tmp_path / "four")
+    assert digest(tmp_path / "repaired.h5") == back.content_digest
     (palette,) = convert(tmp_path / "four", tmp_path / "palette", encoding="palette")
-    np.testing.assert_array_equal(read_values(Path(palette.path)), read_values(path))
+    np.testing.assert_array_equal(read_values(Path(palette.path)), values)
     assert verify(palette.path).problems == ()
 
 

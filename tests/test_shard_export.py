@@ -82,7 +82,7 @@ def test_a_file_made_from_products_comes_back_with_its_places_and_scenes(
     products: Path, tmp_path: Path, encoding: str
 ) -> None:
     path = make_file(products, tmp_path / "h5", encoding=encoding)
-    export_shards(path, tmp_path / "shards", jobs=1)
+    exported = export_shards(path, tmp_path / "shards", jobs=1)
     with h5py.File(path) as file:
         firsts, counts = file["scenes/patch_start"][:], file["scenes/patch_count"][:]
     index: Any = read_metadata(tmp_path / "shards")["file_index"]
@@ -92,6 +92,7 @@ def test_a_file_made_from_products_comes_back_with_its_places_and_scenes(
         np.testing.assert_array_equal(shard, read_values(path)[first : first + patches])
     (summary,) = convert(tmp_path / "shards", tmp_path / "again")
     assert_same(path, Path(summary.path))
+    assert len(exported.notes) == {"palette": 1, "dn": 2, "float32": 0}[encoding]
     assert verify(summary.path, source=tmp_path / "shards").problems == ()
     # The file that was exported holds the same patches as well; only what it was made from is another file.
     kinds = {problem.kind for problem in verify(path, source=tmp_path / "shards").problems}

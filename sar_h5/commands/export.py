@@ -53,8 +53,8 @@ def command(
     """Export from FILE one of: its index as a table, its patches as .npy shards, or its patches as GeoTIFFs.
 
     The index has a row per patch (number, scene, row, col, valid fraction, time...). Shards and GeoTIFFs hold the
-    patches bit for bit, with all that the file says of them, so that sar-h5 convert makes an equal file of them. Each
-    patch's checksum is looked at when it is read; a directory appears when it is complete.
+    patches bit for bit, with all that the file says of them, so that they can be converted into an equal file. The
+    checksum of each patch is looked at when it is read; a directory appears when it is complete.
 
     A manifest is a CSV of your own with a column scene (or name) and any others; each patch gets the row of its scene.
     A condition compares columns with numbers or text in quotes (== != < <= > >=, in [...]), joined by and, or, not.

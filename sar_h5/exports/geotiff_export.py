@@ -111,6 +111,7 @@ def export_geotiffs(
             of_patches=source.of_patches,
             files=source.count,
             nbytes=nbytes,
+            notes=("digital numbers are not in values; --pixels dn keeps them",) if _loses_dn(source, pixels) else (),
         )
         source.close()
         pending.commit(summary.to_dict())
@@ -126,6 +127,10 @@ def _check_pixels(source: PatchSource, pixels: str) -> None:
             f"{source.path}: has no digital numbers to export: it was made with --encoding {encoding}, which keeps "
             "values; leave --pixels out, or convert the products again with --encoding dn"
         )
+
+
+def _loses_dn(source: PatchSource, pixels: Pixels) -> bool:
+    return source.settings.encoding == "dn" and pixels == "values"
 
 
 @contextmanager

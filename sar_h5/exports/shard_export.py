@@ -96,10 +96,21 @@ def export_shards(
             of_patches=source.of_patches,
             files=len(files),
             nbytes=sum(file.stat().st_size for file in pending.partial.iterdir()),
+            notes=_losses(source),
         )
         source.close()
         pending.commit(summary.to_dict())
     return summary
+
+
+def _losses(source: PatchSource) -> tuple[str, ...]:
+    """Return what the file tells of its pixels and values do not."""
+    settings, notes = source.settings, []
+    if settings.invalid_code is not None:
+        notes.append("pixels without data are 0, as those of less than vmin are; GeoTIFFs tell them apart by masks")
+    if settings.encoding == "dn":
+        notes.append("digital numbers are not in shards; --geotiff with --pixels dn keeps them")
+    return tuple(notes)
 
 
 def _stem(chosen: ChosenScene) -> str:
