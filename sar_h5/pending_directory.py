@@ -42,7 +42,7 @@ class PendingDirectory:
     def __init__(self, path: Path, *, overwrite: bool, option: str) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link of that name
         self.partial = self.path.with_name(self.path.name + PARTIAL_SUFFIX)
-        self._replaced = self.path.with_name(self.path.name + REPLACED_SUFFIX)
+        self._replaced = self.path.with_name(f".{self.path.name}{REPLACED_SUFFIX}")
         self._overwrite, self._option = overwrite, option
         self._lock = OutputLock(self.path, f"choose another {option}")
 
@@ -68,6 +68,7 @@ class PendingDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with contextlib.suppress(OSError):  # the error that led here matters more than one from cleaning up
+            self._go_back()
             _remove(self.partial)
         self._lock.release()
 
@@ -94,15 +95,13 @@ class PendingDirectory:
             self.partial.rename(self.path)
             _remove(self._replaced)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                self._go_back()
             raise OutputError(
                 f"{self.path}: cannot be completed (disk full?), or not be given this name: "
                 f"{error.strerror or error}; choose another {self._option}"
             ) from error
 
     def _go_back(self) -> None:
-        """Put back what an earlier run was about to replace when it was killed."""
+        """Put back what was about to be replaced, by this run or one that was killed; take away what is replaced."""
         if self._replaced.is_dir() and not self.path.exists():
             self._replaced.rename(self.path)
         elif (self._replaced / MARK).is_file():

@@ -14,7 +14,7 @@ OF_SOURCE = {"source_path", "source_size", "source_checksum"}
 """What a file says of what it was made from: another file after a round trip."""
 
 HOSTILE_NAMES = [
-    "../../escaped", "/sar-h5-absolute", "..", "a\0b", "C:\\Windows\\x", "con", "x" * 300, "new\nline", ".hidden", "X.SAFE",
+    "../../escaped", "/sar-h5-absolute", "..", "a\0b", "<a&b>", "C:\\Windows\\x", "con", "x" * 300, "new\nline", ".hidden", "X.SAFE",
     "measurement", "same", "SAME", 'say "hi"', "\N{SNOWMAN} ", "", "a/b\\c", "-rf", "NUL.tif", "metadata",
 ]  # fmt: skip
 
