@@ -80,6 +80,8 @@ def test_scenes_are_put_together_in_the_order_of_the_file_wherever_patches_lie(
     assert [scene.info.name for scene in found.scenes["vv"]] == names
     np.testing.assert_array_equal(np.concatenate([scene.places for scene in found.scenes["vv"]]), places)
     assert found.scenes["vv"][0].identify().nbytes > 0
+    assert len({scene.info.path for scene in found.scenes["vv"]}) == 2
+    assert [Path(scene.info.path).name for scene in find_patch_rasters(rasters(exported)).scenes["vv"]] == names
     assert (found.strides, find_patch_rasters(rasters(exported), ["vh"]).scenes) == ({"vv": 130}, {})
 
 

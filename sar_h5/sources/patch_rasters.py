@@ -276,10 +276,14 @@ def _add_scenes(found: PatchRasters, polarization: str, groups: Sequence[list[_P
     for patches in groups:
         counts[patches[0].shared.of_file] += len(patches)
     common = counts.most_common(1)[0][0]
+    folders = Counter(map(_folder, groups))
     for patches in groups:
         shared = patches[0].shared
         if shared.of_file == common:
-            found.scenes.setdefault(polarization, []).append(_make_scene(patches))
+            found.scenes.setdefault(polarization, []).append(
+                # Scenes are told apart by their paths where a conversion is gone on with.
+                _make_scene(patches, _folder(patches) if folders[_folder(patches)] == 1 else patches[0].path)
+            )
             continue
         reason = (
             f"expected pixels, vmin, vmax, patch size and stride {common} as most {polarization} patches say, found "
@@ -292,9 +296,12 @@ def _add_scenes(found: PatchRasters, polarization: str, groups: Sequence[list[_P
     found.strides[polarization] = stride
 
 
-def _make_scene(patches: Sequence[_Patch]) -> PatchRasterScene:
+def _folder(patches: Sequence[_Patch]) -> str:
+    return os.path.commonpath([str(Path(patch.path).parent) for patch in patches])
+
+
+def _make_scene(patches: Sequence[_Patch], path: str) -> PatchRasterScene:
     shared = patches[0].shared
-    folder = os.path.commonpath([str(Path(patch.path).parent) for patch in patches])
-    info = dataclasses.replace(shared.scene, path=folder)
+    info = dataclasses.replace(shared.scene, path=path)
     places = np.array([(patch.row, patch.col) for patch in patches], dtype=np.int32)
     return PatchRasterScene(info, shared.pixels, shared.patch_size, [patch.path for patch in patches], places)
