@@ -20,6 +20,7 @@ About a file:
 - ``info``, ``verification``, ``file_repair``: what it holds, whether it is right, and a copy of it made right again.
 - ``splits``: who trains on what, stored in the file, and proven apart.
 - ``tables``: what is known of each patch, joined with a manifest, to select by and to export.
+- ``exports``: its patches as shards and as GeoTIFFs, which are sources again.
 - ``maps``, ``level_histogram``, ``pictures``, ``preview``, ``dataset_card``: the same to look at.
 
 Files to batches:
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
     from sar_h5.errors import SarH5Error as SarH5Error
+    from sar_h5.exports.geotiff_export import export_geotiffs as export_geotiffs
+    from sar_h5.exports.shard_export import export_shards as export_shards
     from sar_h5.file_repair import repair as repair
     from sar_h5.forecasts.patch_plan import plan as plan
     from sar_h5.forecasts.source_scan import scan as scan
@@ -105,7 +108,9 @@ _HOMES = {
     "analyze_sar_statistics": "sar_h5.image_statistics",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
+    "export_geotiffs": "sar_h5.exports.geotiff_export",
     "export_index": "sar_h5.tables.index_export",
+    "export_shards": "sar_h5.exports.shard_export",
     "find_all_sar_files": "sar_h5.sources.discovery",
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
@@ -148,7 +153,9 @@ __all__ = [
     "analyze_sar_statistics",
     "compute_clip_bounds",
     "convert",
+    "export_geotiffs",
     "export_index",
+    "export_shards",
     "find_all_sar_files",
     "from_db",
     "handle_invalid_values",

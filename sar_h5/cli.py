@@ -14,7 +14,7 @@ COMMANDS = {
     "bench": "Measure how fast a file can be served here, and find the setting to use.",
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
-    "export": "Export a file's index as a table: Parquet or CSV.",
+    "export": "Export a file's patches as shards or GeoTIFFs, or its index as a table.",
     "info": "Show what a file holds.",
     "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
@@ -61,6 +61,7 @@ def group() -> None:
     Mend it, in a copy:                    sar-h5 repair DIR/vv.h5 --out sound.h5 --source SOURCE
     Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     What is known of each patch:           sar-h5 export DIR/vv.h5 --index index.csv
+    Patches for other programs:            sar-h5 export DIR/vv.h5 --geotiff patches
     How fast is it here?                   sar-h5 bench DIR/vv.h5
 
     Exit codes: 0 done; 1 done with problems, or refused, with the reason on standard error; 2 wrong usage.

@@ -68,7 +68,7 @@ def convert(
 
     Args:
         sources: one or more directories of products or shards, ``.SAFE`` directories, zipped ``.SAFE``, GeoTIFFs,
-            shards.
+            shards; also what :func:`sar_h5.export_shards` and :func:`sar_h5.export_geotiffs` have made.
         out: directory for the results; made where it does not exist.
         patch_size: side of a patch in pixels; 256 for rasters. Shards keep theirs.
         stride: distance of neighbouring patches in pixels; 128 for rasters.

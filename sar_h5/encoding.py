@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ from sar_h5.radiometry import (
     scale_db,
 )
 from sar_h5.schema import Encoding
-from sar_h5.settings import ValidMeasure
+from sar_h5.settings import VALID_MEASURES, ValidMeasure
 from sar_h5.units import Units, pixels_to_db, row_pieces
 
 
@@ -156,6 +158,40 @@ class FloatEncoder:
                 stored[rows] = self._palette.encode(values)
                 stored[rows][invalid] = INVALID_CODE
         return Band(stored, counted)
+
+
+class PatchEncoder(Protocol):
+    """Encodes patches that were cut before; threads may share one.
+
+    Attributes:
+        storage: how they are stored.
+    """
+
+    storage: Storage
+
+    def encode(self, values: npt.NDArray[Any], measure: ValidMeasure) -> tuple[Stored, npt.NDArray[np.float64]]:
+        """Return patches (n, P, P) as they are stored, and the valid fraction of each."""
+
+
+class DnPatchEncoder:
+    """Encodes patches of digital numbers; threads may share one.
+
+    Args:
+        encoding: "palette", "dn" or "float32".
+        bounds: the dB range.
+    """
+
+    def __init__(self, encoding: Encoding, bounds: Bounds) -> None:
+        self._encoders = {measure: DnEncoder(encoding, bounds, measure) for measure in VALID_MEASURES}
+        # Codes of a palette are known to stand for digital numbers by the histogram, which single patches do not give.
+        self.storage = dataclasses.replace(self._encoders["range"].storage, from_dn=encoding == "dn")
+
+    def encode(self, values: npt.NDArray[Any], measure: ValidMeasure) -> tuple[Stored, npt.NDArray[np.float64]]:
+        """Encode patches, uint16 (n, P, P), where 0 means no data; results are those of :class:`ShardEncoder`."""
+        count, size = values.shape[:2]
+        band = self._encoders[measure].encode(values.reshape(count * size, size), None)
+        counted = np.count_nonzero(band.counted.reshape(count, size * size), axis=1)
+        return band.stored.reshape(values.shape), counted / size**2
 
 
 class ShardEncoder:

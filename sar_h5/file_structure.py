@@ -60,7 +60,8 @@ class Structure:
     @property
     def from_dn(self) -> bool:
         """Whether codes stand for digital numbers."""
-        return self.settings.encoding != "float32" and self.has_histogram
+        # Patches of digital numbers were not counted where they came from single patches: those overlap.
+        return self.settings.encoding == "dn" or (self.settings.encoding == "palette" and self.has_histogram)
 
 
 @dataclass(frozen=True)

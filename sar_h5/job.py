@@ -181,13 +181,13 @@ def why_no_palette(settings: ConvertSettings) -> str:
     return _NO_PALETTE
 
 
-def check_disk(directory: Path, needed_nbytes: int) -> None:
+def check_disk(directory: Path, needed_nbytes: int, option: str = "--out") -> None:
     """Raise OutputError where less than ``needed_nbytes`` is free below ``directory``."""
     free = shutil.disk_usage(directory).free
     if free < needed_nbytes:
         raise OutputError(
             f"{directory}: expected about {needed_nbytes / 1e9:.3f} GB of free disk for the result, found "
-            f"{free / 1e9:.3f} GB; free some, or choose another --out"
+            f"{free / 1e9:.3f} GB; free some, or choose another {option}"
         )
 
 

@@ -32,17 +32,11 @@ from sar_h5.survey import (
     sort_by_use,
     survey_scenes,
 )
-from sar_h5.units import Units
+from sar_h5.units import QUANTITIES, Units
 from sar_h5.workers import in_order
 
 ENCODED_AHEAD_NBYTES = 8 << 20
 """How many bytes of float pixels are encoded ahead at most."""
-
-QUANTITIES = {
-    Units.DN: ("digital number of the detected amplitude", "1"),
-    Units.LINEAR: ("backscatter, linear power", "1"),
-    Units.DB: ("backscatter", "dB"),
-}
 
 
 class RasterJob:

@@ -1,24 +1,31 @@
-"""The job for shards: values are scaled already; find codes for them, and take every patch."""
+"""The job for scenes that were cut before: take every patch, and find codes for values that are scaled already."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sar_h5.cutting import BATCH_NBYTES, BatchToMake, PatchBatch, Stored
-from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
+from sar_h5.encoding import DnPatchEncoder, PatchEncoder, ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import BadSource, BoundsError, SettingError, SourceError
 from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, SavedJob, given_bounds, make_plan, spread, why_no_palette
 from sar_h5.palette import NotInPaletteError, Palette, PaletteEncoder, find_levels, predict_palettes
 from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
-from sar_h5.schema import UNKNOWN
-from sar_h5.settings import ConvertSettings, ValidMeasure
-from sar_h5.sources.scene import ShardScene
+from sar_h5.schema import UNKNOWN, Encoding
+from sar_h5.settings import AUTO, ConvertSettings, ValidMeasure
+from sar_h5.sources.scene import Places, ShardScene
 from sar_h5.sources.shards import check_values
+from sar_h5.units import QUANTITIES, Units
+
+SCALED = ("backscatter in dB, clipped and scaled to [0, 1] by the source", "1")
+"""Quantity and unit of values in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +33,18 @@ class ShardBatch:
     """Consecutive patches of a shard as they were read; checked, encoded and filtered when made.
 
     Attributes:
-        values: float32 (n, P, P).
+        values: float32 (n, P, P), or digital numbers, uint16.
         start: the number of the first patch in its shard.
+        places: int32 (n, 2), row and column of each in its scene, -1 where unknown.
         encoder: what encodes them.
         measure: what counts as valid.
         min_valid: least valid fraction to keep a patch.
     """
 
-    values: Floats
+    values: npt.NDArray[Any]
     start: int
-    encoder: ShardEncoder
+    places: Places
+    encoder: PatchEncoder
     measure: ValidMeasure
     min_valid: float
 
@@ -51,7 +60,8 @@ class ShardBatch:
             SourceError: where a patch holds NaN or a value outside [0, 1].
             NotInPaletteError: where a value is not in the palette.
         """
-        if self.encoder.storage.lut is None:
+        scaled = self.values.dtype == np.float32
+        if scaled and self.encoder.storage.lut is None:
             check_values(self.values, self.start)
         try:
             stored, fraction = self.encoder.encode(self.values, self.measure)
@@ -59,15 +69,15 @@ class ShardBatch:
             check_values(self.values, self.start)
             raise
         kept = fraction >= self.min_valid
-        values = self.values
+        values, places = self.values, self.places
         if not kept.all():
-            stored, values, fraction = stored[kept], values[kept], fraction[kept]
-        unknown = np.full(len(fraction), UNKNOWN, dtype=np.int32)
-        return PatchBatch(stored, unknown, unknown, fraction.astype(np.float32), values)
+            stored, values, places, fraction = stored[kept], values[kept], places[kept], fraction[kept]
+        rows, cols = places.T
+        return PatchBatch(stored, rows, cols, fraction.astype(np.float32), values if scaled else None)
 
 
 class ShardJob:
-    """Shards of one polarization; see :class:`sar_h5.job.Job` for the attributes.
+    """Shards of one polarization, or patches of digital numbers; see :class:`sar_h5.job.Job` for the attributes.
 
     Args:
         polarization: theirs.
@@ -81,9 +91,6 @@ class ShardJob:
         SettingError: where the settings ask for what shards cannot give.
     """
 
-    quantity = "backscatter in dB, clipped and scaled to [0, 1] by the source"
-    units = "1"
-
     def __init__(
         self,
         polarization: str,
@@ -96,6 +103,8 @@ class ShardJob:
         self.scenes = list(scenes)
         self.broken: list[BadSource] = []
         self.patch_size = self.scenes[0].patch_size
+        self._holds_dn = self.scenes[0].dtype == np.uint16
+        self.quantity, self.units = QUANTITIES[Units.DN] if self._holds_dn else SCALED
         self.stride = stride if settings.stride is None else settings.stride
         self.min_valid = settings.shard_min_valid
         self._settings = settings
@@ -110,7 +119,7 @@ class ShardJob:
                 f"--bounds-from needs the products: the {polarization} shards were scaled to [0, 1] with bounds that "
                 "cannot be changed any more; leave it out"
             )
-        if settings.encoding == "dn":
+        if settings.encoding == "dn" and not self._holds_dn:
             raise SettingError("--encoding dn needs the products: shards have lost their digital numbers")
 
     @property
@@ -121,11 +130,11 @@ class ShardJob:
     @property
     def source_nbytes(self) -> int:
         """Size of all patches of the shards."""
-        return sum(shard.count for shard in self.scenes) * self.patch_size**2 * np.dtype(np.float32).itemsize
+        return sum(shard.count for shard in self.scenes) * self.patch_size**2 * self.scenes[0].dtype.itemsize
 
     @property
     def histogram(self) -> Counts | None:
-        """None: shards have lost their digital numbers."""
+        """None: shards have lost their digital numbers, and single patches overlap."""
         return None
 
     @property
@@ -140,11 +149,12 @@ class ShardJob:
             "bounds": f"{self._bounds.vmin!r} to {self._bounds.vmax!r} dB ({self._bounds.origin})",
             "stride of the shards": str(self.stride),
             "patch size of the shards": str(self.patch_size),
+            **_places_term(self.scenes),
         }
 
     @property
     def running_counts(self) -> Counts | None:
-        """None: shards have lost their digital numbers."""
+        """None: nothing is counted."""
         return None
 
     def save(self, plan: Plan) -> SavedJob:
@@ -152,8 +162,15 @@ class ShardJob:
         return SavedJob(plan, "", from_pixels=False, bounds_scenes=(), counts=None)
 
     def restore(self, saved: SavedJob) -> None:
-        """Take over what an earlier run found out."""
-        self._encoder = ShardEncoder(saved.plan.storage)
+        """Take over what an earlier run found out.
+
+        Raises:
+            ValueError: where digital numbers have other values on this machine.
+        """
+        table = self.adopt(saved.plan.storage).lut
+        saved_table = saved.plan.storage.lut
+        if table is not None and (saved_table is None or table.tobytes() != saved_table.tobytes()):
+            raise ValueError("this machine computes other values from digital numbers than the one it was begun on")
 
     def restore_counts(self, counts: Counts) -> None:
         """Never called: there are none."""
@@ -164,13 +181,22 @@ class ShardJob:
     def plan(self, progress: Progress) -> Plan:
         """Take the palette that follows from the bounds where it holds a sample, else search all values for one."""
         sample = self._sample()
+        if self._holds_dn:
+            return self._make_plan(self.adopt(dn_storage(self._settings, self._bounds)), sample)
         storage = float_storage() if self._settings.encoding == "float32" else predict_storage(self._bounds, sample)
         return self._make_plan(self._search_storage(progress) if storage is None else storage, sample)
 
     def adopt(self, storage: Storage) -> Storage:
-        """Take the storage of a file that is there already, in place of :meth:`plan`; return it."""
-        self._encoder = ShardEncoder(storage)
-        return storage
+        """Take the storage of a file that is there already, in place of :meth:`plan`; return what patches come out as.
+
+        Of digital numbers only the encoding counts, since all else follows from the bounds.
+        """
+        self._encoder: PatchEncoder
+        if self._holds_dn:
+            self._encoder = DnPatchEncoder(storage.encoding, self._bounds)
+        else:
+            self._encoder = ShardEncoder(storage)
+        return self._encoder.storage
 
     def replan(self, progress: Progress) -> Plan:
         """Search all values for a palette, after one has turned up that the predicted palette does not hold."""
@@ -186,9 +212,10 @@ class ShardJob:
         Raises:
             SourceError: where the shard ends early.
         """
-        start = 0
+        start, places = 0, known_places(scene)
         for values in scene.unchecked_batches(BATCH_NBYTES):
-            yield ShardBatch(values, start, self._encoder, self._settings.valid_measure, self.min_valid)
+            some = places[start : start + len(values)]
+            yield ShardBatch(values, start, some, self._encoder, self._settings.valid_measure, self.min_valid)
             progress.advance(values.nbytes)
             start += len(values)
 
@@ -221,7 +248,7 @@ class ShardJob:
         )
 
     def _make_plan(self, storage: Storage, sample: Sequence[Floats]) -> Plan:
-        self._encoder = ShardEncoder(storage)
+        self.adopt(storage)
         stored: list[Stored] = [self._encoder.encode(patch[np.newaxis], "range")[0][0] for patch in sample]
         positions = sum(self.positions(shard) for shard in self.scenes)
         return make_plan(self._bounds, storage, stored, positions, self._settings)
@@ -253,6 +280,27 @@ class ShardJob:
                     progress.advance(values.nbytes)
             except SourceError:
                 continue  # the conversion names it
+
+
+def known_places(scene: ShardScene) -> Places:
+    """Return where each patch of a scene lies, int32 (n, 2); -1 where that is unknown."""
+    return np.full((scene.count, 2), UNKNOWN, dtype=np.int32) if scene.places is None else scene.places
+
+
+def _places_term(scenes: Sequence[ShardScene]) -> dict[str, str]:
+    """Return what tells whether patches lie where they did, in the terms of a conversion; empty where unknown."""
+    if all(scene.places is None for scene in scenes):
+        return {}
+    checksum = 0
+    for scene in scenes:
+        checksum = zlib.crc32(known_places(scene).tobytes(), checksum)
+    return {"places of the patches": f"those of checksum {checksum:08x}"}
+
+
+def dn_storage(settings: ConvertSettings, bounds: Bounds) -> Storage:
+    """Return how patches of digital numbers are stored: as such, unless the settings ask for less."""
+    encoding: Encoding = "dn" if settings.encoding == AUTO else settings.encoding  # type: ignore[assignment]  # checked
+    return DnPatchEncoder(encoding, bounds).storage
 
 
 def predict_storage(bounds: Bounds, sample: Sequence[Floats]) -> Storage | None:

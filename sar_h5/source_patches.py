@@ -17,12 +17,13 @@ from sar_h5.file_structure import Structure
 from sar_h5.job import Job
 from sar_h5.pixel_cache import PixelCache
 from sar_h5.progress import Progress
-from sar_h5.raster_job import QUANTITIES, RasterJob
+from sar_h5.raster_job import RasterJob
 from sar_h5.schema import UNKNOWN
 from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.scene import SourceFile
+from sar_h5.units import QUANTITIES
 from sar_h5.workers import in_order
 
 IN_FLIGHT_NBYTES = 20 << 20
@@ -75,7 +76,7 @@ class SourcePatches:
             self._job.survey(Progress(False))
             self.storage = self._job.adopt(_file_storage(found) if as_stored or found.from_dn else float_storage())
         elif shards := inventory.shards.get(polarization):
-            if as_stored and found.settings.invalid_code is not None:
+            if as_stored and found.settings.invalid_code is not None and shards[0].dtype != np.uint16:
                 raise SourceError(f"{_names(sources)}: expected the rasters that the file was made from, found shards")
             self._job = ShardJob(polarization, shards, None, found.settings.stride, settings)
             self.storage = self._job.adopt(_file_storage(found) if as_stored else float_storage())

@@ -24,6 +24,14 @@ class Units(StrEnum):
     DB = "db"
 
 
+QUANTITIES = {
+    Units.DN: ("digital number of the detected amplitude", "1"),
+    Units.LINEAR: ("backscatter, linear power", "1"),
+    Units.DB: ("backscatter", "dB"),
+}
+"""What files say of each: the attributes ``quantity`` and ``units``."""
+
+
 def row_pieces(height: int, width: int) -> Iterator[slice]:
     """Split the rows of an array (height, width) into consecutive pieces of about ``PIECE_PIXELS``."""
     step = max(1, PIECE_PIXELS // width)

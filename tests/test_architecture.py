@@ -64,15 +64,25 @@ MAY_IMPORT: dict[str, str] = {
         "buffers errors radiometry sources.archives sources.checksums sources.naming sources.products sources.scene "
         "workers numpy rasterio"
     ),
-    "sources.shards": "buffers errors schema sources.checksums sources.naming sources.products sources.scene numpy",
-    "sources.shard_set": "errors plain_data radiometry schema sources.bounds_file sources.shards numpy",
+    "sources.shard_facts": "errors schema sources.naming sources.scene numpy",
+    "sources.shards": (
+        "buffers errors schema sources.checksums sources.naming sources.products sources.scene sources.shard_facts numpy"
+    ),
+    "sources.shard_set": (
+        "errors plain_data radiometry schema sources.bounds_file sources.shard_facts sources.shards numpy"
+    ),
+    "sources.patch_tags": "radiometry schema sources.naming sources.scene sources.shard_facts",
+    "sources.patch_rasters": (
+        "errors georeference radiometry schema sources.patch_tags sources.rasters sources.scene sources.shards numpy "
+        "rasterio"
+    ),
     "sources.shuffle_index": "errors plain_data sources.shard_set sources.shards numpy",
     "sources.shard_choice": ("errors radiometry schema sources.naming sources.shard_set sources.shards sources.walk"),
     "sources.namesakes": "errors sources.scene",
     "sources.walk": "errors sources.archives sources.products sources.shard_set",
     "sources.discovery": (
-        "errors radiometry schema sources.archives sources.namesakes sources.naming sources.products sources.rasters "
-        "sources.shard_set sources.shards sources.walk"
+        "errors radiometry schema sources.archives sources.namesakes sources.naming sources.patch_rasters "
+        "sources.products sources.rasters sources.shard_set sources.shards sources.walk"
     ),
     "sources.simulated_scene": "errors numpy",
     "sources.simulated_pixels": "errors sources.simulated_scene numpy",
@@ -94,7 +104,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "shard_job": (
         "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene "
-        "sources.shards numpy"
+        "sources.shards units numpy"
     ),
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
@@ -117,7 +127,7 @@ MAY_IMPORT: dict[str, str] = {
     "forecasts.source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
     "forecasts.forecast": "cutting encoding job packing forecasts.planning radiometry settings",
     "forecasts.shard_forecast": (
-        "cutting encoding errors forecasts.forecast job palette radiometry settings shard_job sources.scene"
+        "cutting encoding errors forecasts.forecast job palette radiometry schema settings shard_job sources.scene numpy"
     ),
     "forecasts.raster_forecast": (
         "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings "
@@ -174,7 +184,7 @@ MAY_IMPORT: dict[str, str] = {
         "contents decode_threads errors stores.handle_pool stores.pixel_values radiometry stores.scene_cells "
         "stores.scene_columns sources.rasters tiling units numpy"
     ),
-    "stores.window_reference": "contents errors opening radiometry raster_job schema sources.bounds_file tiling units",
+    "stores.window_reference": "contents errors opening radiometry schema sources.bounds_file tiling units",
     "stores.image_sources": "errors raster_units sources.discovery sources.naming sources.rasters units",
     "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
@@ -190,7 +200,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "source_patches": (
         "cutting encoding errors file_structure job pixel_cache progress raster_job schema settings shard_job "
-        "sources.discovery sources.scene workers numpy"
+        "sources.discovery sources.scene units workers numpy"
     ),
     "source_comparison": (
         "conversion_kernels errors file_structure intact_reads progress schema source_patches verify_report workers "
@@ -215,7 +225,23 @@ MAY_IMPORT: dict[str, str] = {
     "tables.patch_table": (
         "tables.conditions contents errors georeference tables.manifest opening schema tables.where numpy"
     ),
-    "tables.index_export": "errors extras tables.patch_table pending tables.where numpy",
+    "tables.patch_choice": "contents errors schema tables.patch_table tables.where numpy",
+    "tables.index_export": "errors extras schema tables.patch_choice tables.patch_table pending numpy",
+    "pending_directory": "errors pending",
+    "exports": "",
+    "exports.export_summary": "",
+    "exports.file_names": "",
+    "exports.writing": "cores errors",
+    "exports.patch_source": ("buffers contents errors opening reader schema sources.scene tables.patch_choice numpy"),
+    "exports.shard_export": (
+        "errors exports.export_summary exports.file_names exports.patch_source exports.writing job pending_directory "
+        "progress schema sources.shard_facts sources.shard_set tables.patch_choice numpy"
+    ),
+    "exports.patch_raster": "errors georeference schema sources.patch_tags sources.scene numpy rasterio",
+    "exports.geotiff_export": (
+        "errors exports.export_summary exports.file_names exports.patch_raster exports.patch_source exports.writing job "
+        "pending_directory progress schema sources.patch_tags tables.patch_choice workers numpy rasterio"
+    ),
     "stores.patch_store": "contents numpy",
     "stores.patch_cache": "numpy",
     "stores.cached_reads": "decode_threads errors lookup stores.patch_cache reader numpy",
@@ -334,7 +360,10 @@ MAY_IMPORT: dict[str, str] = {
     "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
-    "commands.export": "tables.index_export click",
+    "commands.export": (
+        "exports.export_summary exports.geotiff_export exports.shard_export schema sources.patch_tags "
+        "tables.index_export click"
+    ),
     "commands.info": "info click",
     "commands.plan": "forecasts.patch_plan forecasts.planning schema click",
     "commands.preview": "preview schema click",

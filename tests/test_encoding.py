@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sar_h5.encoding import (
     DnEncoder,
+    DnPatchEncoder,
     FloatEncoder,
     ShardEncoder,
     Storage,
@@ -213,3 +214,16 @@ def test_floats_encoded_in_pieces_are_those_encoded_whole(monkeypatch: pytest.Mo
         assert np.array_equal(band.counted, (pixels > 0) & (pixels != 0.25))
         if storage.lut is not None:
             assert np.array_equal(band.stored == 0, ~band.counted)
+
+
+@pytest.mark.parametrize("encoding", ["palette", "dn", "float32"])
+@pytest.mark.parametrize("measure", ["range", "pixels"])
+def test_patches_of_digital_numbers_are_encoded_as_their_scene_is(encoding: Encoding, measure: ValidMeasure) -> None:
+    bounds = Bounds(14.77, 24.54)
+    patches = np.random.default_rng(0).integers(0, 60, (3, 16, 16)).astype(np.uint16)
+    stored, fraction = DnPatchEncoder(encoding, bounds).encode(patches, measure)
+    for patch, encoded, share in zip(patches, stored, fraction, strict=True):
+        band = DnEncoder(encoding, bounds, measure).encode(patch, None)
+        np.testing.assert_array_equal(encoded, band.stored)
+        assert share == band.counted.mean()
+    assert DnPatchEncoder(encoding, bounds).storage.from_dn == (encoding == "dn")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from sar_h5.errors import BoundsError, FormatError, SettingError
-from sar_h5.raster_job import QUANTITIES
 from sar_h5.stores.window_reference import read_reference, window_bounds
-from sar_h5.units import Units
+from sar_h5.units import QUANTITIES, Units
 from tests.patch_files import make_codes, make_lut, write_file
 
 

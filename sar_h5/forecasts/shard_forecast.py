@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+import numpy as np
+
 from sar_h5.cutting import BATCH_NBYTES
-from sar_h5.encoding import ShardEncoder, Storage, float_storage, palette_storage
+from sar_h5.encoding import DnPatchEncoder, PatchEncoder, ShardEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import SourceError
 from sar_h5.forecasts.forecast import (
     PIXELS_DECIDE,
@@ -21,8 +23,9 @@ from sar_h5.forecasts.forecast import (
 from sar_h5.job import spread, why_no_palette
 from sar_h5.palette import Palette, find_levels
 from sar_h5.radiometry import Bounds, Floats
+from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings
-from sar_h5.shard_job import ShardBatch, predict_storage
+from sar_h5.shard_job import ShardBatch, dn_storage, predict_storage
 from sar_h5.sources.scene import ShardScene
 
 
@@ -42,9 +45,17 @@ def forecast_shards(
     """
     sample = Sample()
     runs = list(_read_runs(shards, sample))
-    storage, note = _shard_storage(runs, bounds, settings)
-    encoder = ShardEncoder(storage)
-    sample.batches += [ShardBatch(run, 0, encoder, settings.valid_measure, 0.0) for run in runs]
+    encoder: PatchEncoder
+    if bounds is not None and shards and shards[0].dtype == np.uint16:
+        storage, note = dn_storage(settings, bounds), ""
+        encoder = DnPatchEncoder(storage.encoding, bounds)
+    else:
+        storage, note = _shard_storage(runs, bounds, settings)
+        encoder = ShardEncoder(storage)
+    sample.batches += [
+        ShardBatch(run, 0, np.full((len(run), 2), UNKNOWN, np.int32), encoder, settings.valid_measure, 0.0)
+        for run in runs
+    ]
     for run in runs:
         sample.patches += len(run)
         sample.kept += int((encoder.encode(run, settings.valid_measure)[1] >= settings.shard_min_valid).sum())

@@ -13,6 +13,7 @@ from sar_h5.schema import UNKNOWN
 from sar_h5.sources.archives import archive_rasters
 from sar_h5.sources.namesakes import check_names, tell_namesakes_apart
 from sar_h5.sources.naming import POLARIZATIONS, find_product_name
+from sar_h5.sources.patch_rasters import PatchRasters, PatchRasterScene, find_patch_rasters
 from sar_h5.sources.products import (
     RASTER_SUFFIXES,
     RasterFile,
@@ -30,6 +31,9 @@ from sar_h5.sources.shard_set import (
 from sar_h5.sources.shards import NpyShard, may_be_wanted
 from sar_h5.sources.walk import FoundFiles, find_files, rasters_outside_products
 
+CutScene = NpyShard | PatchRasterScene
+"""Scenes that were cut before, from shards or from rasters of single patches."""
+
 
 @dataclass
 class Inventory:
@@ -45,7 +49,7 @@ class Inventory:
     """
 
     rasters: dict[str, list[GeoTiffScene]] = field(default_factory=dict)
-    shards: dict[str, list[NpyShard]] = field(default_factory=dict)
+    shards: dict[str, list[CutScene]] = field(default_factory=dict)
     bounds: dict[str, Bounds] = field(default_factory=dict)
     stride: int = UNKNOWN
     broken: list[BadSource] = field(default_factory=list)
@@ -81,12 +85,15 @@ def discover(
     inventory = Inventory()
     inventory.broken += found.broken
     inventory.notes += found.notes
-    _add_rasters(inventory, found, polarizations, assigned)
+    patches = find_patch_rasters(rasters_outside_products(found), polarizations)
+    inventory.broken += patches.broken
+    _add_rasters(inventory, found, patches.others, polarizations, assigned)
     shard_sets = {
         directory: read_shard_set(directory, files, polarizations, assigned, with_bounds=with_bounds)
         for directory, files in _shards_by_directory(found).items()
     }
     _add_shard_sets(inventory, shard_sets, with_bounds=with_bounds)
+    _add_patches(inventory, patches)
     _check_found(inventory, sources, polarizations)
     return inventory
 
@@ -111,10 +118,12 @@ def find_all_sar_files(directory: str | Path) -> list[Path]:
     return sorted([*in_products, *rasters_outside_products(found)])
 
 
-def _add_rasters(inventory: Inventory, found: FoundFiles, wanted: Sequence[str], assigned: str | None) -> None:
+def _add_rasters(
+    inventory: Inventory, found: FoundFiles, loose: Sequence[Path], wanted: Sequence[str], assigned: str | None
+) -> None:
     files: list[RasterFile] = []
     for paths, read in (
-        (rasters_outside_products(found), named_raster),
+        (loose, named_raster),
         (found.products.values(), product_directory_rasters),
         (found.archives.values(), archive_rasters),
     ):
@@ -184,6 +193,22 @@ def _add_shard_sets(inventory: Inventory, shard_sets: Mapping[Path, ShardSet], *
         inventory.notes += _borrowed_bounds(inventory, shard_sets)
 
 
+def _add_patches(inventory: Inventory, patches: PatchRasters) -> None:
+    both = sorted({*patches.scenes} & {*inventory.shards})
+    if both:
+        raise SourceError(
+            f"found both shards and rasters of single patches of {', '.join(both)}; convert them one at a time, since "
+            "they may be the same patches twice"
+        )
+    for scenes in patches.scenes.values():
+        check_names(scenes)
+    inventory.shards |= {polarization: [*scenes] for polarization, scenes in patches.scenes.items()}
+    inventory.bounds |= patches.bounds
+    strides = {*patches.strides.values()} - {UNKNOWN}
+    if inventory.stride == UNKNOWN and len(strides) == 1:
+        inventory.stride = strides.pop()
+
+
 def _borrowed_bounds(inventory: Inventory, shard_sets: Mapping[Path, ShardSet]) -> list[str]:
     return [
         f"{directory}: nothing tells the bounds of its {polarization} shards; taken from {bounds.origin}"
@@ -215,7 +240,7 @@ def _check_found(inventory: Inventory, sources: Sequence[str | Path], polarizati
         _set_aside_odd_sizes(inventory, shards)
 
 
-def _set_aside_odd_sizes(inventory: Inventory, shards: list[NpyShard]) -> None:
+def _set_aside_odd_sizes(inventory: Inventory, shards: list[CutScene]) -> None:
     """Patches of one file have one size: the most common; shards of another are broken."""
     if not shards:
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5.schema import UNKNOWN
+
+Places = npt.NDArray[np.int32]
+"""(n, 2): row and column of the top-left corner of each patch in its scene, -1 where unknown."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class RasterScene(Protocol):
 
 @runtime_checkable
 class ShardScene(Protocol):
-    """A scene that was cut into patches in [0, 1] before."""
+    """A scene that was cut into patches before: values in [0, 1], or digital numbers."""
 
     @property
     def info(self) -> SceneInfo:
@@ -115,14 +118,22 @@ class ShardScene(Protocol):
     def count(self) -> int:
         """How many patches it holds."""
 
-    def batches(self, most_nbytes: int) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``; all are in [0, 1]."""
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """float32 (values in [0, 1]) or uint16 (digital numbers)."""
 
-    def unchecked_batches(self, most_nbytes: int) -> Iterator[npt.NDArray[np.float32]]:
+    @property
+    def places(self) -> Places | None:
+        """Where each patch lies in the scene; None where that is not known of any."""
+
+    def batches(self, most_nbytes: int) -> Iterator[npt.NDArray[Any]]:
+        """Yield consecutive patches (n, P, P) in batches of about ``most_nbytes``; all values are in [0, 1]."""
+
+    def unchecked_batches(self, most_nbytes: int) -> Iterator[npt.NDArray[Any]]:
         """Yield the same patches, whatever their values are."""
 
-    def patches(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        """Read patches ``start`` to ``stop`` (exclusive), float32 (n, P, P)."""
+    def patches(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Read patches ``start`` to ``stop`` (exclusive), (n, P, P)."""
 
     def identify(self) -> SourceFile:
         """Return size and checksum of the file; known once all batches have been read."""

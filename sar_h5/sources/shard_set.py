@@ -14,6 +14,7 @@ from sar_h5.plain_data import read_plain_data
 from sar_h5.radiometry import Bounds
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.bounds_file import find_bounds, read_bounds_file
+from sar_h5.sources.shard_facts import ShardFacts, find_shard_facts
 from sar_h5.sources.shards import NpyShard, may_be_wanted, shard_polarization
 
 METADATA = "metadata.npy"
@@ -83,7 +84,8 @@ def read_shard_set(
             notes.append(f"{directory}: not in file_index and left out: {', '.join(left_out)}")
     if (directory / SHUFFLE_INDEX).is_file():
         notes.append(f"{directory}: {SHUFFLE_INDEX} is not applied; patches keep the order of the shards")
-    shards, unusable = _open_shards(entries, wanted, assigned)
+    facts = find_shard_facts(metadata, str(directory / METADATA))
+    shards, unusable = _open_shards(directory, entries, wanted, assigned, facts)
     polarizations = sorted({shard.info.polarization for shard in shards})
     return ShardSet(
         shards=tuple(shards),
@@ -225,16 +227,23 @@ def _is_file(path: Path) -> bool:
 
 
 def _open_shards(
-    entries: Sequence[tuple[Path, int]], wanted: Sequence[str], assigned: str | None
+    directory: Path,
+    entries: Sequence[tuple[Path, int]],
+    wanted: Sequence[str],
+    assigned: str | None,
+    facts: Mapping[str, ShardFacts | str],
 ) -> tuple[list[NpyShard], list[BadSource]]:
     shards: list[NpyShard] = []
     broken: list[BadSource] = []
     for path, count in entries:
         try:
-            polarization = shard_polarization(path, assigned)
+            known = facts.get(path.name) if path.parent == directory else None
+            if isinstance(known, str):
+                raise SourceError(known)
+            polarization = shard_polarization(path, assigned) if known is None else known.info.polarization
             if wanted and polarization not in wanted:
                 continue
-            shard = NpyShard(path, str(path), polarization)
+            shard = NpyShard(path, str(path), polarization, known)
             if count not in (UNKNOWN, shard.count):
                 raise SourceError(f"file_index promises {count} patches, the shard's header {shard.count}")
         except SourceError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tokenize
 import warnings
@@ -23,6 +24,7 @@ from sar_h5.sources.checksums import checksum_file
 from sar_h5.sources.naming import find_polarization, scene_name
 from sar_h5.sources.products import name_facts
 from sar_h5.sources.scene import SceneInfo, SourceFile
+from sar_h5.sources.shard_facts import ShardFacts
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,19 +65,27 @@ class NpyShard:
         path: the ``.npy`` file.
         shown: how the user knows it.
         polarization: its polarization.
+        facts: what is known of its scene, where more is than its name tells.
+
+    Attributes:
+        dtype: float32, of what is read; the file may have another byte order.
+        places: where its patches lie in the scene, or None.
 
     Raises:
-        SourceError: where the header is not that of patches, or promises more bytes than the file holds.
+        SourceError: where the header is not that of patches, or promises more bytes than the file holds; where the
+            facts are not about this shard.
     """
 
-    def __init__(self, path: Path, shown: str, polarization: str) -> None:
+    def __init__(self, path: Path, shown: str, polarization: str, facts: ShardFacts | None = None) -> None:
         self._path = path
+        self.dtype: np.dtype[np.generic] = np.dtype(np.float32)
+        self.places = None if facts is None else facts.places
         with _opened(path) as file:
-            shape, self._dtype = _read_header(file)
+            shape, self._stored_dtype = _read_header(file)
             self._offset = file.tell()
             nbytes = os.fstat(file.fileno()).st_size
         self.count, self.patch_size = shape[0], shape[1]
-        self._patch_nbytes = self.patch_size**2 * self._dtype.itemsize
+        self._patch_nbytes = self.patch_size**2 * self._stored_dtype.itemsize
         promised = self._offset + self.count * self._patch_nbytes
         if nbytes < promised:
             whole = max(nbytes - self._offset, 0) // self._patch_nbytes
@@ -83,13 +93,17 @@ class NpyShard:
                 f"truncated: the header promises {self.count} patches ({promised} bytes), the file holds {nbytes} "
                 f"bytes ({whole} whole patches); copy or make it again"
             )
-        self.info = _describe(path, shown, polarization)
+        if facts is None:
+            self.info = _describe(path, shown, polarization)
+        else:
+            facts.check_fits(self.count, self.patch_size)
+            self.info = dataclasses.replace(facts.info, path=shown, polarization=polarization)
         self._identity: SourceFile | None = None
 
     @property
     def place(self) -> ShardPlace:
         """Where its patches lie."""
-        return ShardPlace(str(self._path), self._offset, self._dtype, self.count, self.patch_size)
+        return ShardPlace(str(self._path), self._offset, self._stored_dtype, self.count, self.patch_size)
 
     def batches(self, most_nbytes: int) -> Iterator[Floats]:
         """Yield consecutive patches, float32 (n, P, P), in batches of about ``most_nbytes``.
@@ -149,7 +163,7 @@ class NpyShard:
         return raw
 
     def _as_patches(self, raw: npt.NDArray[np.generic]) -> Floats:
-        return raw.view(self._dtype).reshape(-1, self.patch_size, self.patch_size).astype(np.float32, copy=False)
+        return raw.view(self._stored_dtype).reshape(-1, self.patch_size, self.patch_size).astype(np.float32, copy=False)
 
 
 def check_values(values: Floats, start: int) -> None:

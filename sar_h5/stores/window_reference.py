@@ -9,11 +9,10 @@ from sar_h5.contents import find_patches
 from sar_h5.errors import BoundsError, FormatError, SettingError
 from sar_h5.opening import open_file
 from sar_h5.radiometry import Bounds
-from sar_h5.raster_job import QUANTITIES
 from sar_h5.schema import UNKNOWN
 from sar_h5.sources.bounds_file import read_bounds_file
 from sar_h5.tiling import PatchGrid
-from sar_h5.units import Units
+from sar_h5.units import QUANTITIES, Units
 
 
 @dataclass(frozen=True)

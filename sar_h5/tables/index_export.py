@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from sar_h5.errors import OutputError, SettingError
 from sar_h5.extras import import_extra
 from sar_h5.pending import PendingFile
-from sar_h5.tables.patch_table import PatchTable, choose_patches, read_patch_table
-from sar_h5.tables.where import parse_where
+from sar_h5.schema import DEFAULT_SPLIT
+from sar_h5.tables.patch_choice import PatchChoice, as_scenes, read_choice
+from sar_h5.tables.patch_table import PatchTable
 
 ROWS_OF_GROUP = 1 << 16
 """Rows of a row group in Parquet."""
@@ -66,6 +67,9 @@ def export_index(
     *,
     manifest: str | Path | None = None,
     where: str | None = None,
+    split: str | None = None,
+    split_name: str = DEFAULT_SPLIT,
+    scene: str | Sequence[str] = (),
     overwrite: bool = False,
 ) -> IndexSummary:
     """Write what a file says about its patches as a table with a row per patch.
@@ -79,10 +83,13 @@ def export_index(
         out: the table, ending with .parquet or .csv; its directory must exist.
         manifest: a CSV with one row per scene, to be joined; see :func:`sar_h5.tables.manifest.read_manifest`.
         where: a condition that chooses rows; see :func:`sar_h5.tables.where.parse_where`.
+        split: write only the patches of "train", "val" or "test".
+        split_name: which of the file's ways of splitting.
+        scene: write only the patches of the scene, or scenes, of this name.
         overwrite: whether an existing table may be replaced.
 
     Raises:
-        SettingError: where the table's name ends otherwise, the condition is none or chooses nothing, or the manifest
+        SettingError: where the table's name ends otherwise, the condition is none, nothing is chosen, or the manifest
             lacks scenes of the file.
         SourceError: where the file or the manifest cannot be read.
         FormatError: where the file is not of this package, or damaged.
@@ -96,9 +103,7 @@ def export_index(
     for name, taken in (("file", path), ("manifest", manifest)):
         if taken is not None and out.resolve() == Path(taken).resolve():
             raise SettingError(f"{out}: is the {name} itself; choose another --index")
-    condition = None if where is None else parse_where(where)
-    table = read_patch_table(path, manifest)
-    chosen = np.arange(table.count) if condition is None else choose_patches(table, condition)
+    table, chosen = read_choice(path, PatchChoice(where, manifest, split, split_name, as_scenes(scene)))
     with PendingFile(out, overwrite=overwrite, option="--index") as pending:
         with _output_errors(out):
             write(pending.partial, table, chosen)
