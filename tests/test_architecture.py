@@ -143,6 +143,7 @@ MAY_IMPORT: dict[str, str] = {
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
+    "file_change": "errors opening h5py",
     "chunks": "chunk_table compression errors opening schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
@@ -150,7 +151,8 @@ MAY_IMPORT: dict[str, str] = {
     "decode_threads": "",
     "read_ahead": "chunks numpy",
     "reader": (
-        "bulk_reads chunk_table chunks contents decode_threads errors lookup opening read_ahead schema h5py numpy"
+        "bulk_reads chunk_table chunks contents decode_threads errors file_change lookup opening read_ahead schema h5py "
+        "numpy"
     ),
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
