@@ -95,13 +95,20 @@ class ChangeWatch:
         Raises:
             FormatError: where it is another file, or none that can be read.
         """
+        if self._stamp() == self._judged[0] and self._judged[1] is _Verdict.SAME:
+            return
         verdict = self._verdict()
         if verdict is not _Verdict.SAME:
             raise FormatError(f"{self._path}: {verdict.value}")
 
-    def is_other(self) -> bool:
-        """Whether it has become another sound file: the reason, then, for whatever cannot be read."""
-        return self._verdict() is _Verdict.OTHER
+    def check_for_other(self) -> None:
+        """Make sure that a patch that cannot be read is one of the file that is known.
+
+        Raises:
+            FormatError: where it has become another sound file, which is the reason then.
+        """
+        if self._verdict() is _Verdict.OTHER:
+            raise FormatError(f"{self._path}: {_Verdict.OTHER.value}")
 
     def _verdict(self) -> _Verdict:
         judged, verdict = self._judged

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -136,8 +135,13 @@ class PatchReader:
             CorruptPatchError: where the stored bytes cannot be decoded.
         """
         opened = self._open()
-        with self._watched(opened):
-            return self._read(opened, number)
+        try:
+            patch = self._read(opened, number)
+        except CorruptPatchError:
+            opened.watch.check_for_other()
+            raise
+        opened.watch.check()
+        return patch
 
     def values(
         self,
@@ -200,25 +204,23 @@ class PatchReader:
     def _run(
         self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
     ) -> None:
-        with self._watched(opened):
-            if opened.read_ahead is None:
-                fill(0, len(numbers))  # HDF5 lets one thread in at a time
-                return
-            started = time.perf_counter()
-            opened.read_ahead.announce(numbers)
-            self._threads.run(fill, len(numbers), threads)
-            opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
-
-    @contextlib.contextmanager
-    def _watched(self, opened: _Opened) -> Iterator[None]:
-        """Make sure, once patches have been read, that they were those of the file that was opened."""
         try:
-            yield
+            self._share_out(opened, fill, numbers, threads)
         except CorruptPatchError:
-            if opened.watch.is_other():
-                opened.watch.check()  # which raises
+            opened.watch.check_for_other()
             raise
         opened.watch.check()
+
+    def _share_out(
+        self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
+    ) -> None:
+        if opened.read_ahead is None:
+            fill(0, len(numbers))  # HDF5 lets one thread in at a time
+            return
+        started = time.perf_counter()
+        opened.read_ahead.announce(numbers)
+        self._threads.run(fill, len(numbers), threads)
+        opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
 
     def _read(self, opened: _Opened, number: int) -> npt.NDArray[Any]:
         try:
