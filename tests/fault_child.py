@@ -40,10 +40,14 @@ def in_child(work: Callable[[], object], seconds: int = SECONDS) -> Outcome:
         said = [Path(directory, name) for name in ("out", "err")]
         child = os.fork()
         if child == 0:
-            signal.alarm(seconds)
-            for stream, path in enumerate(said, 1):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
-            os._exit(_run(work))
+            code = FAILED
+            try:
+                signal.alarm(seconds)
+                for stream, path in enumerate(said, 1):
+                    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+                code = _run(work)
+            finally:  # whatever is raised, by a signal's handler perhaps, must not go on with the parent's work
+                os._exit(code)
         _, status = os.waitpid(child, 0)
         out, err = (path.read_text(errors="replace") if path.exists() else "" for path in said)
         return Outcome(os.waitstatus_to_exitcode(status), out, err)
