@@ -290,8 +290,8 @@ MAY_IMPORT: dict[str, str] = {
     "loader_settings": "cores errors patch_dataset samplers.patch_sampler torch",
     "epoch_loader": "errors patch_dataset samplers.patch_sampler torch",
     "datamodule": (
-        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings stores.patch_join "
-        "samplers.patch_sampler samplers.state samplers.kinds schema torch"
+        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_dataset "
+        "stores.patch_join samplers.patch_sampler samplers.state samplers.kinds schema torch"
     ),
     "page_cache": "",
     "bench_report": "",
