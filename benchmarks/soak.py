@@ -91,14 +91,16 @@ class Training:
 
 
 def soak(training: Training, seconds: float, interval_s: float) -> list[Sample]:
-    """Train for so many seconds, and sample what is held."""
+    """Train for so many seconds from the first step on, and sample what is held; twice at least."""
+    steps = training.steps()
+    next(steps)  # the workers have started
     started = time.perf_counter()
     samples: list[Sample] = []
-    for _ in training.steps():
+    for _ in steps:
         now = time.perf_counter() - started
         if now >= interval_s * len(samples):
             samples.append(Sample(now, training.patches, read_holdings()))
-        if now >= seconds:
+        if now >= seconds and len(samples) > 1:
             return samples
     raise AssertionError("training never ends by itself")
 
