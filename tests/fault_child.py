@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -75,6 +76,7 @@ def refusal(outcome: Outcome) -> str | None:
 
 def _run(work: Callable[[], object]) -> int:
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    faulthandler.register(signal.SIGALRM, chain=True)  # where it was when its time was up
     code: Any = 0
     try:
         result = work()
