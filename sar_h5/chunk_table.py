@@ -48,15 +48,19 @@ class ChunkTable:
     checksums: npt.NDArray[np.uint32] | None = None
 
 
-def read_chunk_table(patches: h5py.Dataset) -> ChunkTable:
+def read_chunk_table(patches: h5py.Dataset, identity: FileIdentity | None = None) -> ChunkTable:
     """Read the table of a dataset (N, H, W) for which :func:`sar_h5.chunks.can_read_directly` holds.
 
     About a microsecond per patch: HDF5 hands over one chunk after the other.
 
+    Args:
+        patches: the dataset.
+        identity: of its file; None to ask the system by the name under which HDF5 has opened it.
+
     Raises:
         OSError, RuntimeError: where HDF5 cannot read its index.
     """
-    identity = FileIdentity.of(os.stat(patches.file.filename))  # noqa: PTH116 - a name as HDF5 knows it
+    identity = identity or FileIdentity.of(os.stat(patches.file.filename))  # noqa: PTH116 - a name as HDF5 knows it
     count = len(patches)
     creation = patches.id.get_create_plist()
     if creation.get_layout() == h5py.h5d.CONTIGUOUS:

@@ -17,6 +17,7 @@ from sar_h5.epoch_loader import EpochLoader
 from sar_h5.errors import SettingError
 from sar_h5.lightning_base import DataModuleBase
 from sar_h5.loader_settings import LoaderSettings, make_loader
+from sar_h5.patch_dataset import check_choice
 from sar_h5.samplers.kinds import DistributedPatchSampler
 from sar_h5.samplers.patch_sampler import PatchSampler
 from sar_h5.samplers.state import SamplerState
@@ -81,7 +82,7 @@ class SARDataModule(DataModuleBase):
             which would get codes; never for files that hold values.
         transform: called with each sample of every stage, on the CPU: of values, or with ``scale_on_device=True`` of
             codes, as :class:`SARH5Dataset` gives them; for prediction as a dict.
-        how, fill, on_bad_sample, cache_nbytes, where, manifest: as of :class:`SARH5Dataset`.
+        how, fill, on_bad_sample, cache_nbytes, where, manifest, verify: as of :class:`SARH5Dataset`.
 
     Attributes:
         train_dataset, val_dataset, test_dataset, predict_dataset: after ``setup``; None for stages not set up.
@@ -114,15 +115,17 @@ class SARDataModule(DataModuleBase):
         cache_nbytes: int = 0,
         where: str | None = None,
         manifest: str | Path | None = None,
+        verify: Literal["never", "always"] = "never",
     ) -> None:
         super().__init__()
+        check_choice("verify", verify, ("never", "always"))
         self.settings = LoaderSettings(batch_size, eval_batch_size, num_workers, pin_memory, prefetch_factor)
         self._path = [path] if isinstance(path, (str, Path)) else list(path)
         self._split_name, self._predict_split = split_name, predict_split
         self._augment, self._seed, self._sampler = augment, seed, sampler
         self._scale_on_device, self._transform = scale_on_device, transform
         self._how, self._fill, self._on_bad_sample, self._cache_nbytes = how, fill, on_bad_sample, cache_nbytes
-        self._where, self._manifest = where, manifest
+        self._where, self._manifest, self._verify = where, manifest, verify
         self._train_loader: EpochLoader | None = None
         self._files: SARH5Dataset | None = None
         self._epoch = 0
@@ -233,7 +236,9 @@ class SARDataModule(DataModuleBase):
     def _open(self, stage: Stage) -> SARH5Dataset:
         by_device = self._scales_on_device()
         if self._files is None:
-            self._files = SARH5Dataset(self._path, how=self._how, fill=self._fill, cache_nbytes=self._cache_nbytes)
+            self._files = SARH5Dataset(
+                self._path, how=self._how, fill=self._fill, cache_nbytes=self._cache_nbytes, verify=self._verify
+            )
         dataset = SARH5Dataset(
             self._files,
             split=self._predict_split if stage == "predict" else stage,

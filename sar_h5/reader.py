@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from sar_h5.chunk_table import ChunkTable, read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import PatchSource, find_patches
 from sar_h5.decode_threads import DecodeThreads
-from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError, SourceError
+from sar_h5.file_change import ChangeWatch, FileState
 from sar_h5.lookup import Lookup
 from sar_h5.opening import name_damage, open_file
 from sar_h5.read_ahead import ReadAhead
@@ -32,6 +34,32 @@ class _Opened:
     bulk: BulkReads | None
     lookup: Lookup
     read_ahead: ReadAhead | None
+    watch: ChangeWatch
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What patches are told by from those of another file.
+
+    Attributes:
+        source: the dataset and what it means.
+        lut: the table of values.
+        digest: of the content; None in files that have none.
+    """
+
+    source: PatchSource
+    lut: npt.NDArray[np.float32] | None
+    digest: str | None
+
+    def is_in(self, file: h5py.File) -> bool:
+        """Whether an open file holds these patches, and perhaps others that were appended to them."""
+        source = find_patches(file, self.source.name)
+        return (
+            source.shape[0] >= self.source.shape[0]
+            and replace(source, shape=(self.source.shape[0], *source.shape[1:])) == self.source
+            and _read_digest(file) == self.digest
+            and np.array_equal(_nothing_as_empty(_read_lut(file, source)), _nothing_as_empty(self.lut))
+        )
 
 
 class PatchReader:
@@ -64,13 +92,16 @@ class PatchReader:
         self._threads = DecodeThreads()
         self._opened: _Opened | None = None
         with name_damage(path), open_file(path) as file:
+            self._state = FileState.of(path)  # before anything is read by which a change is told
             self.source = find_patches(file, name)
             self.lut = _read_lut(file, self.source)
+            self._digest = _read_digest(file)
             self.table = _read_table(self.path, file, self.source, checked=checked)
         self._is_looked_up = True
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "source": self.source, "lut": self.lut, "_checked": self._checked}
+        carried = ("path", "source", "lut", "_checked", "_digest", "_state")
+        return {name: self.__dict__[name] for name in carried}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
         self.__dict__.update(state)
@@ -103,12 +134,14 @@ class PatchReader:
         Raises:
             CorruptPatchError: where the stored bytes cannot be decoded.
         """
+        opened = self._open()
         try:
-            return self._open().chunks.read(number)
-        except SarH5Error:
-            raise  # of the file, not of this patch
-        except (OSError, RuntimeError, ValueError) as error:
-            raise CorruptPatchError.at(self.path, number, str(error)) from error
+            patch = self._read(opened, number)
+        except CorruptPatchError:
+            opened.watch.check_for_other()
+            raise
+        opened.watch.check()
+        return patch
 
     def values(
         self,
@@ -140,7 +173,7 @@ class PatchReader:
                 if opened.bulk is not None:
                     start += opened.bulk.values(numbers[some], turns[some], opened.lookup, at[some], out)
                 if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
-                    self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[at[start]])
+                    self._read_value(opened, int(numbers[start]), int(turns[start]), out[at[start]])
                     start += 1
 
         self._run(opened, fill, numbers, threads)
@@ -163,12 +196,22 @@ class PatchReader:
                 if opened.bulk is not None:
                     start += opened.bulk.stored(numbers[start:stop], out[start:stop])
                 if start < stop:
-                    out[start] = self.read(int(numbers[start]))
+                    out[start] = self._read(opened, int(numbers[start]))
                     start += 1
 
         self._run(opened, fill, numbers, threads)
 
     def _run(
+        self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
+    ) -> None:
+        try:
+            self._share_out(opened, fill, numbers, threads)
+        except CorruptPatchError:
+            opened.watch.check_for_other()
+            raise
+        opened.watch.check()
+
+    def _share_out(
         self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
     ) -> None:
         if opened.read_ahead is None:
@@ -179,10 +222,18 @@ class PatchReader:
         self._threads.run(fill, len(numbers), threads)
         opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
 
-    def _read_value(self, number: int, symmetry: int, lookup: Lookup, out: npt.NDArray[np.float32]) -> None:
-        patch = self.read(number)
+    def _read(self, opened: _Opened, number: int) -> npt.NDArray[Any]:
         try:
-            lookup.place(patch, symmetry, out)
+            return opened.chunks.read(number)
+        except SarH5Error:
+            raise  # of the file, not of this patch
+        except (OSError, RuntimeError, ValueError) as error:
+            raise CorruptPatchError.at(self.path, number, str(error)) from error
+
+    def _read_value(self, opened: _Opened, number: int, symmetry: int, out: npt.NDArray[np.float32]) -> None:
+        patch = self._read(opened, number)
+        try:
+            opened.lookup.place(patch, symmetry, out)
         except ValueError as error:
             raise CorruptPatchError.at(self.path, number, str(error)) from error
 
@@ -192,21 +243,58 @@ class PatchReader:
             if not self._is_looked_up and self.table is None:
                 self._look_again()
             lookup = Lookup(self.lut, self.source.dtype)
+            is_same = partial(_is_same, _Known(self.source, self.lut, self._digest), self.table)
             if self.table is None:
-                self._opened = _Opened(LibraryChunks(self.path, self.source.name), None, lookup, None)
+                watch = ChangeWatch(self.path, self._state, is_same)
+                self._opened = _Opened(LibraryChunks(self.path, self.source.name), None, lookup, None, watch)
             else:
-                chunks = DirectChunks(self.path, self.table, self.source.shape[1:], self.source.dtype)
-                self._opened = _Opened(chunks, bulk_reads(chunks), lookup, ReadAhead(chunks))
+                chunks = self._direct_chunks(self.table)
+                watch = ChangeWatch(self.path, self._state, is_same, chunks.descriptor)
+                self._opened = _Opened(chunks, bulk_reads(chunks), lookup, ReadAhead(chunks), watch)
         return self._opened
+
+    def _direct_chunks(self, table: ChunkTable) -> DirectChunks:
+        try:
+            return DirectChunks(self.path, table, self.source.shape[1:], self.source.dtype)
+        except SarH5Error:
+            raise
+        except OSError as error:
+            raise SourceError(f"{self.path}: cannot be opened any more: {error.strerror or error}") from error
 
     def _look_again(self) -> None:
         with name_damage(self.path), open_file(self.path) as file:
-            source = find_patches(file, self.source.name)
+            self._state = FileState.of(self.path)
             # Another process may have appended patches; the copy goes on with those it knows.
-            if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:
+            if not _Known(self.source, self.lut, self._digest).is_in(file):
                 raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
-            self.table = _read_table(self.path, file, source, checked=self._checked)
+            self.table = _read_table(self.path, file, self.source, checked=self._checked)
         self._is_looked_up = True
+
+
+def _is_same(known: _Known, table: ChunkTable | None, file: h5py.File, is_written: bool) -> bool:
+    """Whether a file that has changed still holds the patches that are known, each where it was."""
+    if not known.is_in(file):
+        return False
+    patches = file[known.source.name]
+    count = known.source.shape[0]
+    if known.source.settings is None and is_written and len(patches) == count:
+        return False  # in files of others nothing tells what was written
+    if table is None:
+        return True
+    found = read_chunk_table(patches, table.identity)
+    return all(
+        np.array_equal(now[:count], then)
+        for now, then in ((found.offsets, table.offsets), (found.sizes, table.sizes), (found.plain, table.plain))
+    )
+
+
+def _read_digest(file: h5py.File) -> str | None:
+    digest = file.attrs.get("content_digest")
+    return None if digest is None else str(digest)
+
+
+def _nothing_as_empty(lut: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    return np.empty(0, np.float32) if lut is None else lut
 
 
 def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] | None:

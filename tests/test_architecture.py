@@ -153,6 +153,7 @@ MAY_IMPORT: dict[str, str] = {
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
+    "file_change": "errors opening h5py",
     "chunks": "chunk_table compression errors opening schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
@@ -160,7 +161,8 @@ MAY_IMPORT: dict[str, str] = {
     "decode_threads": "",
     "read_ahead": "chunks numpy",
     "reader": (
-        "bulk_reads chunk_table chunks contents decode_threads errors lookup opening read_ahead schema h5py numpy"
+        "bulk_reads chunk_table chunks contents decode_threads errors file_change lookup opening read_ahead schema h5py "
+        "numpy"
     ),
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
@@ -314,8 +316,8 @@ MAY_IMPORT: dict[str, str] = {
     "loader_settings": "cores errors patch_dataset samplers.patch_sampler torch",
     "epoch_loader": "errors patch_dataset samplers.patch_sampler torch",
     "datamodule": (
-        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings stores.patch_join "
-        "samplers.patch_sampler samplers.state samplers.kinds schema torch"
+        "bad_samples contents dataset decoder epoch_loader errors lightning_base loader_settings patch_dataset "
+        "stores.patch_join samplers.patch_sampler samplers.state samplers.kinds schema torch"
     ),
     "page_cache": "",
     "bench_report": "",

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from sar_h5 import SARDataModule, SubsetSampler
-from sar_h5.errors import FormatError, SettingError, SourceError
+from sar_h5.errors import CorruptPatchError, FormatError, SettingError, SourceError
 from tests.patch_files import read_plain, write_file
 
 TRAIN, VAL, TEST = 40, 8, 6
@@ -341,3 +341,14 @@ def test_lightning_predicts_every_patch_once_on_two_processes(path: Path, tmp_pa
     run_lightning(path, tmp_path, "--devices", "2", "--predict")
     assert read_logs(tmp_path) == {("predict", 0): Counter(range(COUNT))}
     assert {len(log.read_text().splitlines()) > 0 for log in tmp_path.glob("log.*")} == {True}
+
+
+def test_stored_bytes_are_checked_on_request(tmp_path: Path) -> None:
+    path = write_split(tmp_path / "vv.h5")  # whose checksums are those of no patch
+    assert len(numbers(make(path).val_dataloader())) == VAL
+    data = make(path, verify="always")
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.predict_dataloader()):
+        with pytest.raises(CorruptPatchError, match="expected checksum"):
+            next(iter(loader))
+    with pytest.raises(SettingError, match='"never" or "always"; found \'often\''):
+        SARDataModule(path, verify="often")  # type: ignore[arg-type]
