@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+import warnings
 
 import click
 
 from sar_h5.derivation.appending import append
 from sar_h5.settings import BAD_SOURCE_POLICIES, BadSourcePolicy
+from sar_h5.splits.leakage import LeakageWarning
 
 
 @click.command("append")
@@ -46,7 +48,11 @@ def command(
     """  # noqa: D301 - the escape is the character that tells click to keep lines
     # Job systems ask with SIGTERM; what Ctrl-C cleans up is cleaned up then too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    summary = append(
-        file, sources, skip_existing=skip_existing, on_bad_source=on_bad_source, jobs=jobs, progress=None
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeakageWarning)  # the summary has them
+        summary = append(
+            file, sources, skip_existing=skip_existing, on_bad_source=on_bad_source, jobs=jobs, progress=None
+        )
     click.echo(json.dumps(summary.to_dict(), indent=2) if as_json else summary.to_text())
+    for warning in summary.warnings:
+        click.echo(f"sar-h5: warning: {warning}", err=True)

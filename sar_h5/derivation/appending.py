@@ -71,6 +71,9 @@ def append(
         BoundsError: where shards or files have other bounds.
         FormatError: where a file is none of this package, is damaged, or holds patches of another kind.
         OutputError: where the result cannot be written.
+
+    Warns:
+        LeakageWarning: as ``merge`` does.
     """
     file = Path(path)
     given = [Path(item) for item in ([sources] if isinstance(sources, (str, Path)) else sources)]

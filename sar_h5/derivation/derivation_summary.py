@@ -25,6 +25,7 @@ class DerivationSummary:
         seconds: wall time.
         content_digest: SHA-256 over the decoded content.
         notes: what else a user may want to know.
+        warnings: what joined splits share without sharing pixels.
     """
 
     path: str
@@ -43,6 +44,7 @@ class DerivationSummary:
     seconds: float
     content_digest: str
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""

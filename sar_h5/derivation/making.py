@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,7 @@ from sar_h5.progress import Progress
 from sar_h5.radiometry import Bounds
 from sar_h5.schema import FileSettings
 from sar_h5.splits.bounds_scenes import read_names
+from sar_h5.splits.leakage import LeakageWarning
 
 _ROW_NBYTES = 120
 """About how much disk a patch takes beside its chunk."""
@@ -73,7 +75,9 @@ class Making:
             if order.origin is not None and order.origin.digest == copied.digest:  # all that was left out has come back
                 order = replace(order, origin=None)
             left_behind = file.finish(order, copied.facts, facts)
-            notes = check_joined_splits(pieces, file.file, pending.path) if len(pieces) > 1 else []
+            leaks = check_joined_splits(pieces, file.file, pending.path) if len(pieces) > 1 else []
+        for leak in leaks:  # before the file is in its place, for those who make errors of warnings
+            warnings.warn(leak, LeakageWarning, stacklevel=3)
         fallen = int((~copied.kept).sum())
         return DerivationSummary(
             path=str(pending.path),
@@ -91,7 +95,8 @@ class Making:
             nbytes=pending.partial.stat().st_size,
             seconds=time.perf_counter() - started,
             content_digest=copied.digest,
-            notes=(*codes.notes, *self._rebase_notes(order), *_name_left_behind(left_behind), *notes),
+            notes=(*codes.notes, *self._rebase_notes(order), *_name_left_behind(left_behind)),
+            warnings=tuple(leaks),
         )
 
     @property
@@ -107,7 +112,8 @@ class Making:
         if not copied.kept.any():
             raise SettingError(
                 f"no patch is left: all {len(copied.kept):,} have less than "
-                f"{self.pieces[0].found.settings.min_valid:.0%} of pixels strictly inside (0.01, 0.99) with these bounds; choose others"
+                f"{self.pieces[0].found.settings.min_valid:.0%} of pixels strictly inside "
+                "(0.01, 0.99) with these bounds; choose others"
             )
         before = order.gather_scenes([piece.found.scenes["dropped_count"] for piece in self.pieces])
         return order.filter(copied.kept, before)

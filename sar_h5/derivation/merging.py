@@ -58,7 +58,8 @@ def merge(
         OutputError: where the result exists and may not be replaced, or cannot be written.
 
     Warns:
-        Nothing; what joined splits share without sharing pixels is among the notes of the summary.
+        LeakageWarning: where joined splits share ground or bounds without sharing pixels, or were forced to share
+            pixels.
     """
     files, new = [Path(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)], Path(out)
     if len(files) < 2:
