@@ -91,7 +91,7 @@ class DerivedFile:
         like = pieces[0].file[schema.PATCHES]
         with self.errors():
             self._file = h5py.File(path, "w", libver=schema.LIBVER)
-            self.chunks = PatchChunks(self._file, like, count, dtype or like.dtype, pieces[0].codec)
+            self.chunks = PatchChunks(self._file, like, count, dtype or like.dtype)
 
     def __enter__(self) -> DerivedFile:
         return self

@@ -87,7 +87,7 @@ def extract(
                 )
             chosen = choice.of(piece)
             what = [*choice.describe(), *([] if given is None else [f"bounds {given.vmin!r} to {given.vmax!r} dB"])]
-            operation = f"extract {old} with {', '.join(what)}"
+            operation = f"extract {old} to {new} with {', '.join(what)}"
             summary = Making([chosen], operation, given, usable_cores() if jobs is None else jobs).run(pending, bar)
         pending.commit()
     return summary

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.compression import Codec
 from sar_h5.derivation.attributes import copy_attributes
 
 
@@ -17,25 +16,20 @@ class PatchChunks:
 
     Args:
         file: the new file.
-        like: ``/patches`` of an existing one, whose attributes, and where they fit filters, it has as well.
+        like: ``/patches`` of an existing one, whose attributes, chunks and filters it has as well.
         count: how many patches there are at most.
         dtype: of what is stored.
-        codec: what chunks are compressed with, those of ``like`` as well.
     """
 
-    def __init__(self, file: h5py.File, like: h5py.Dataset, count: int, dtype: np.dtype[Any], codec: Codec) -> None:
-        shape, maxshape = (count, *like.shape[1:]), (None, *like.shape[1:])
-        if dtype == like.dtype:
-            space = h5py.h5s.create_simple(shape, (h5py.h5s.UNLIMITED, *like.shape[1:]))
-            plan = like.id.get_create_plist()
-            made = h5py.h5d.create(file.id, schema.PATCHES.encode(), like.id.get_type(), space, dcpl=plan)
-            self.dataset = h5py.Dataset(made)
-        else:
-            filters = codec.dataset_arguments()
-            chunks = (1, *like.shape[1:])
-            self.dataset = file.create_dataset(
-                schema.PATCHES, shape=shape, maxshape=maxshape, chunks=chunks, dtype=dtype.newbyteorder("<"), **filters
-            )
+    def __init__(self, file: h5py.File, like: h5py.Dataset, count: int, dtype: np.dtype[Any]) -> None:
+        size = like.shape[1:]
+        space = h5py.h5s.create_simple((count, *size), (h5py.h5s.UNLIMITED, *size))
+        kind = h5py.h5t.py_create(dtype.newbyteorder("<"), logical=True)
+        # The filter comes along with its options. It asks for the size of an item when the dataset is made; chunks know
+        # that of the old one until they are set again.
+        plan = like.id.get_create_plist()
+        plan.set_chunk((1, *size))
+        self.dataset = h5py.Dataset(h5py.h5d.create(file.id, schema.PATCHES.encode(), kind, space, dcpl=plan))
         copy_attributes(like, self.dataset)
 
     def write(self, place: int, frame: bytes, *, plain: bool = False) -> None:
