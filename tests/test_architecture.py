@@ -210,7 +210,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "derivation.attributes": "h5py",
     "derivation.common_codes": "derivation.pieces errors palette radiometry numpy",
-    "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes numpy",
+    "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes survey numpy",
     "derivation.derivation_summary": "",
     "derivation.derived_file": (
         "columns derivation.attributes derivation.foreign_columns derivation.joined_splits derivation.patch_chunks "
@@ -235,7 +235,7 @@ MAY_IMPORT: dict[str, str] = {
         "cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors pending "
         "progress"
     ),
-    "derivation.patch_chunks": "compression derivation.attributes schema h5py numpy",
+    "derivation.patch_chunks": "derivation.attributes schema h5py numpy",
     "derivation.patch_copy": (
         "compression cutting derivation.common_codes derivation.derived_file derivation.patch_order derivation.pieces "
         "digest errors intact_reads patch_kernels progress radiometry schema workers numpy"

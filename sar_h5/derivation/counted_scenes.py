@@ -22,6 +22,7 @@ from sar_h5 import schema
 from sar_h5.derivation.pieces import Piece
 from sar_h5.opening import name_damage
 from sar_h5.splits.bounds_scenes import read_bounds_scenes, read_names
+from sar_h5.survey import ALL_SCENES
 
 Counts = npt.NDArray[np.uint64]
 
@@ -53,7 +54,15 @@ class CountedScenes:
             ),
         }
         listed = {name: schema.text_array(scenes) if scenes else None for name, scenes in lists.items()}
-        return {**listed, "bounds_origin": self.origin}
+        return {**listed, "bounds_origin": self._tell_origin(names)}
+
+    def _tell_origin(self, names: Sequence[str]) -> str:
+        """Say of which scenes bounds are percentiles, as a conversion does: of all, or of those that are listed."""
+        listed = f"{len(self.bounds):,} scenes ({schema.BOUNDS_SCENES})"
+        method = self.origin.removesuffix(ALL_SCENES).removesuffix(listed)
+        if not self.bounds or method == self.origin:
+            return self.origin
+        return method + (ALL_SCENES if set(self.bounds) == set(names) else listed)
 
 
 def read_counted_scenes(piece: Piece) -> CountedScenes:

@@ -65,13 +65,16 @@ def check_joined_splits(pieces: Sequence[Piece], file: h5py.File, path: Path) ->
     source = read_split_source(file, path)
     notes = []
     for name, dataset in file[schema.SPLITS].items():
+        owners = [piece for piece in pieces if name in piece.file.get(schema.SPLITS, {})]
+        if len(owners) < 2:
+            continue  # nothing was joined
         overlap = measure_stored(file, source, name)
         advice = (
             f"`sar-h5 split {' '.join(piece.name for piece in pieces)} --name {name} --overwrite` splits them alike"
         )
         check_leaks(overlap, advice)
         notes += describe_leaks(file, source, dataset[:], overlap)
-        made = {_method(piece, name) for piece in pieces if name in piece.file.get(schema.SPLITS, {})}
+        made = {_method(piece, name) for piece in owners}
         if len(made) > 1:
             notes.append(f"splits {name!r} were made in different ways: {'; '.join(sorted(made))}")
     return notes
