@@ -64,12 +64,22 @@ def test_the_result_is_that_of_converting_all_at_once(
         summary = append(first, [rasters["b"], rasters["c"]])
         np.testing.assert_array_equal(held[:], before)
     assert summary.content_digest == attribute(whole, "content_digest")
+    assert summary.sources == (str(first), str(rasters["b"]), str(rasters["c"]))
     assert_same(whole, first)
     assert stat.S_IMODE(first.stat().st_mode) == 0o640
     assert verify(first, source=list(rasters.values())).problems == ()
     assert [path.name for path in tmp_path.iterdir()] == ["vv.h5"]
     lines = str(attribute(first, "history")).splitlines()
     assert [line.split(" ")[1] for line in lines] == ["convert", "convert", "append"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_the_file_stays_one(first: Path, whole: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(first)
+    append(link, whole, skip_existing=True)
+    assert link.is_symlink()
+    assert_same(whole, first)
 
 
 @pytest.mark.parametrize("encoding", ["dn", "float32"])

@@ -75,7 +75,7 @@ def append(
     Warns:
         LeakageWarning: as ``merge`` does.
     """
-    file = Path(path)
+    file = Path(path).resolve() if Path(path).is_symlink() else Path(path)  # the file is replaced, not the link
     given = [Path(item) for item in ([sources] if isinstance(sources, (str, Path)) else sources)]
     if not given:
         raise SettingError(f"expected something to append to {file}; found nothing")
@@ -149,12 +149,14 @@ class _Scenes:
             operation = f"append {' '.join(map(str, (*self._sources, *self._files)))} to {self._file}"
             with Progress(progress) as bar:
                 summary = Making([old, *pieces], operation, None, jobs).run(pending, bar)
-        return dataclasses.replace(summary, seconds=time.perf_counter() - started)
+        sources = tuple(map(str, (self._file, *self._sources, *self._files)))
+        return dataclasses.replace(summary, sources=sources, seconds=time.perf_counter() - started)
 
     def _new_of(self, old: Piece, piece: Piece) -> Piece:
         """Take the scenes of a file that the old one does not have."""
-        new = [number for number in piece.scenes if piece.scene_names[number] not in set(old.scene_names)]
-        self._check_new([name for name in piece.scene_names if name in set(old.scene_names)], piece.name)
+        names, known = piece.scene_names, set(old.scene_names)
+        self._check_new([name for name in names if name in known], piece.name)
+        new = [number for number in piece.scenes if names[number] not in known]
         kept = np.flatnonzero(np.isin(piece.found.index["scene"], new)).astype(np.int64)
         return piece.take(kept, tuple(new))
 

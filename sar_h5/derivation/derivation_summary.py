@@ -12,7 +12,7 @@ class DerivationSummary:
 
     Attributes:
         path: the new file.
-        sources: the files that its patches come from.
+        sources: what its patches come from.
         scenes, patches: how many it holds.
         left_out: how many patches of these files were not taken.
         filtered: how many patches the quality filter dropped with other bounds.
@@ -53,10 +53,10 @@ class DerivationSummary:
     def to_text(self) -> str:
         """Return the lines that the command prints."""
         codes = f", {self.levels:,} codes" if self.levels else ""
+        left_out = f"; {self.left_out:,} of {', '.join(self.sources)} left out" if self.left_out else ""
         lines = [
             f"{self.path}",
-            f"  patches   {self.patches:,} from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}; "
-            f"{self.left_out:,} of {', '.join(self.sources)} left out",
+            f"  patches   {self.patches:,} from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}{left_out}",
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB",
             f"  encoding  {self.encoding}{codes}; {self.codec}",
             f"  size      {self.nbytes / 1e6:,.2f} MB",

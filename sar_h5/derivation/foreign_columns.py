@@ -75,7 +75,7 @@ def carry_along(
         elif all(tables) and len({(item.dtype, item.shape[1:]) for item in items}) == 1:
             dataset = new.create_dataset(name, shape=(len(rows.number), *items[0].shape[1:]), dtype=items[0].dtype)
             copy_attributes(items[0], dataset)
-            for start, values in _slabs(items, rows):
+            for start, values in _slabs(pieces, items, rows):
                 dataset[start : start + len(values)] = values
         else:
             left_behind.append(f"{group.rstrip('/')}/{name}")
@@ -86,7 +86,9 @@ def _is_table(item: object, count: int) -> bool:
     return isinstance(item, h5py.Dataset) and item.shape is not None and item.shape[:1] == (count,)
 
 
-def _slabs(items: Sequence[h5py.Dataset], rows: Rows) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+def _slabs(
+    pieces: Sequence[Piece], items: Sequence[h5py.Dataset], rows: Rows
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     nbytes = items[0].dtype.itemsize * int(np.prod(items[0].shape[1:]))
     step = max(1, _SLAB_NBYTES // max(nbytes, 1))
     for start in range(0, len(rows.number), step):
@@ -95,5 +97,6 @@ def _slabs(items: Sequence[h5py.Dataset], rows: Rows) -> Iterator[tuple[int, npt
         for which in np.unique(piece).tolist():
             here = number[piece == which]
             first = int(here.min())
-            values[piece == which] = items[which][first : int(here.max()) + 1][here - first]
+            with name_damage(pieces[which].path):
+                values[piece == which] = items[which][first : int(here.max()) + 1][here - first]
         yield start, values

@@ -124,7 +124,7 @@ class Making:
         if self.bounds is not None:
             counted = [give_bounds(scenes, self.bounds.origin) for scenes in counted]
         joined = join_counted_scenes(counted)
-        names = [pieces[piece].scene_names[scene] for (piece, scene), *_ in order.parts]
+        names = [str(pieces[piece].found.scenes["name"][scene]) for (piece, scene), *_ in order.parts]
         skipped = dict.fromkeys(line for piece in pieces for line in read_names(piece.file, "skipped_sources"))
         attributes = {
             **joined.to_attrs(names),

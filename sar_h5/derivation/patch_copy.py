@@ -148,7 +148,7 @@ class PatchCopy:
         return sum(int(piece.found.table.sizes[piece.kept].sum()) for piece in self._pieces)
 
     def _scene_names(self) -> list[str]:
-        return [self._pieces[piece].scene_names[scene] for (piece, scene), *_ in self._order.parts]
+        return [str(self._pieces[piece].found.scenes["name"][scene]) for (piece, scene), *_ in self._order.parts]
 
     def _compresses(self, piece: int) -> bool:
         return self._foreign_codec[piece] or self._codes.maps[piece] is not None
