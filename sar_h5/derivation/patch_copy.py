@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,16 +51,9 @@ class CopiedPatches:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Consecutive patches of the new file that come from one piece."""
-
-    piece: int
-    places: slice
-    numbers: Numbers
-
-
-@dataclass(frozen=True)
 class _Copy:
+    """One patch, ready to be written; its valid fraction where that had to be measured again."""
+
     frame: bytes
     plain: bool
     checksum: int
@@ -117,27 +111,25 @@ class PatchCopy:
         with contextlib.ExitStack() as stack:
             self._reads = [stack.enter_context(IntactReads(piece.name, piece.found)) for piece in self._pieces]
             self._progress.start("copy", self.nbytes)
-            for batch, copies in in_order(
-                self._copy, self._batches(), self._decoded_nbytes, self._jobs, IN_FLIGHT_NBYTES
-            ):
-                for place, copy in enumerate(copies, start=batch.places.start):
-                    if copy.fraction is not None:
-                        fraction[place] = copy.fraction
-                        kept[place] = copy.fraction >= self._settings.min_valid
-                    if not kept[place]:
-                        continue
-                    with file.errors():
-                        file.chunks.write(written, copy.frame, plain=copy.plain)
-                    while scene < order.scene[place]:
-                        scene += 1
-                        digest.start_scene(names[scene])
-                    piece, number = batch.piece, batch.numbers[place - batch.places.start]
-                    index = found[piece].index
-                    digest.add(int(index["row"][number]), int(index["col"][number]), copy.content)
-                    checksum[place] = copy.checksum
-                    written += 1
-                compressed += len(copies) * self._compresses(batch.piece)
-                self._progress.advance(int(found[batch.piece].table.sizes[batch.numbers].sum()), len(copies))
+            copied = in_order(self._copy, self._batches(), self._decoded_nbytes, self._jobs, IN_FLIGHT_NBYTES)
+            for place, copy in enumerate(itertools.chain.from_iterable(copied)):
+                piece, number = int(order.piece[place]), int(order.number[place])
+                if copy.fraction is not None:
+                    fraction[place] = copy.fraction
+                    kept[place] = copy.fraction >= self._settings.min_valid
+                self._progress.advance(int(found[piece].table.sizes[number]), 1)
+                if not kept[place]:
+                    continue
+                with file.errors():
+                    file.chunks.write(written, copy.frame, plain=copy.plain)
+                while scene < order.scene[place]:
+                    scene += 1
+                    digest.start_scene(names[scene])
+                index = found[piece].index
+                digest.add(int(index["row"][number]), int(index["col"][number]), copy.content)
+                checksum[place] = copy.checksum
+                compressed += self._compresses(piece)
+                written += 1
         for name in names[scene + 1 :]:
             digest.start_scene(name)
         return CopiedPatches(kept, PatchFacts(checksum[kept], fraction[kept]), digest.hexdigest(), compressed)
@@ -153,25 +145,40 @@ class PatchCopy:
     def _compresses(self, piece: int) -> bool:
         return self._foreign_codec[piece] or self._codes.maps[piece] is not None
 
-    def _decoded_nbytes(self, batch: _Batch) -> int:
-        return len(batch.numbers) * self._pieces[batch.piece].found.patch_nbytes
+    def _decoded_nbytes(self, places: slice) -> int:
+        nbytes: int = (places.stop - places.start) * self._patch_nbytes
+        return nbytes
 
-    def _batches(self) -> Iterator[_Batch]:
-        order = self._order
-        edges = np.flatnonzero(np.diff(order.piece)) + 1
-        for start, stop in zip([0, *edges.tolist()], [*edges.tolist(), len(order.piece)], strict=True):
-            if start == stop:
-                continue
-            piece = int(order.piece[start])
-            step = max(1, BATCH_NBYTES // self._pieces[piece].found.patch_nbytes)
-            for first in range(start, stop, step):
-                places = slice(first, min(first + step, stop))
-                self._reads[piece].announce(order.number[places])
-                yield _Batch(piece, places, order.number[places])
+    @property
+    def _patch_nbytes(self) -> int:
+        return max(piece.found.patch_nbytes for piece in self._pieces)
 
-    def _copy(self, batch: _Batch) -> tuple[_Batch, list[_Copy]]:
-        piece, reads = self._pieces[batch.piece], self._reads[batch.piece]
-        found, numbers = piece.found, batch.numbers.tolist()
+    def _batches(self) -> Iterator[slice]:
+        """Yield runs of places in the new file, whose patches are about to be read."""
+        count, step = len(self._order.piece), max(1, BATCH_NBYTES // self._patch_nbytes)
+        for start in range(0, count, step):
+            places = slice(start, min(start + step, count))
+            for piece, numbers in self._by_piece(places):
+                self._reads[piece].announce(self._order.number[places][numbers])
+            yield places
+
+    def _by_piece(self, places: slice) -> Iterator[tuple[int, Numbers]]:
+        """Yield each piece that patches of a run come from, with their positions in the run."""
+        pieces = self._order.piece[places]
+        for piece in np.unique(pieces).tolist():
+            yield piece, np.flatnonzero(pieces == piece)
+
+    def _copy(self, places: slice) -> list[_Copy]:
+        """Return the patches of a run, in order."""
+        copies: dict[int, _Copy] = {}
+        for piece, positions in self._by_piece(places):
+            numbers = self._order.number[places][positions].tolist()
+            copies |= zip(positions.tolist(), self._copy_from(piece, numbers), strict=True)
+        return [copies[position] for position in range(len(copies))]
+
+    def _copy_from(self, number_of_piece: int, numbers: list[int]) -> list[_Copy]:
+        piece, reads = self._pieces[number_of_piece], self._reads[number_of_piece]
+        found = piece.found
         stored, patches = [], np.empty((len(numbers), found.settings.patch_size**2), found.dtype)
         for position, number in enumerate(numbers):
             try:
@@ -182,18 +189,18 @@ class PatchCopy:
             except (OSError, ValueError) as error:
                 raise _corrupt(piece, number, str(error)) from error
         counted = self._measure(piece, numbers, patches)
-        maps, compresses = self._codes.maps[batch.piece], self._compresses(batch.piece)
+        maps, compresses = self._codes.maps[number_of_piece], self._compresses(number_of_piece)
         copies = []
         for position, number in enumerate(numbers):
             patch = patches[position].reshape(found.shape)
             content = hash_patches([patch_content(patch, found.lut, from_dn=found.from_dn)])[0]
-            fraction = counted[position] / patch.size if self._remeasured[batch.piece] else None
+            fraction = counted[position] / patch.size if self._remeasured[number_of_piece] else None
             frame, plain, checksum = stored[position], bool(found.table.plain[number]), found.index["checksum"][number]
             if compresses:
                 frame, plain = self._codec.compress(np.ascontiguousarray(patch if maps is None else maps[patch])), False
                 checksum = zlib.crc32(frame)
             copies.append(_Copy(frame, plain, int(checksum), content, fraction))
-        return batch, copies
+        return copies
 
     def _measure(self, piece: Piece, numbers: Sequence[int], patches: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return how many pixels of each patch lie inside the range, after a look at whether all can be looked up."""
