@@ -18,6 +18,7 @@ Before a conversion:
 About a file:
 
 - ``info``, ``verification``, ``file_repair``: what it holds, whether it is right, and a copy of it made right again.
+- ``derivation``: new files from old ones: parts of them, several as one, further scenes for one.
 - ``splits``: who trains on what, stored in the file, and proven apart.
 - ``tables``: what is known of each patch, joined with a manifest, to select by and to export.
 - ``exports``: its patches as shards and as GeoTIFFs, which are sources again.
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from sar_h5.datamodule import SARDataModule as SARDataModule
     from sar_h5.dataset import SARH5Dataset as SARH5Dataset
     from sar_h5.decoder import PatchDecoder as PatchDecoder
+    from sar_h5.derivation.appending import append as append
+    from sar_h5.derivation.extraction import extract as extract
+    from sar_h5.derivation.merging import merge as merge
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.exports.geotiff_export import export_geotiffs as export_geotiffs
     from sar_h5.exports.shard_export import export_shards as export_shards
@@ -106,15 +110,18 @@ _HOMES = {
     "SceneWeightedSampler": "sar_h5.samplers.kinds",
     "SubsetSampler": "sar_h5.samplers.kinds",
     "analyze_sar_statistics": "sar_h5.image_statistics",
+    "append": "sar_h5.derivation.appending",
     "compute_clip_bounds": "sar_h5.radiometry",
     "convert": "sar_h5.conversion",
     "export_geotiffs": "sar_h5.exports.geotiff_export",
     "export_index": "sar_h5.tables.index_export",
     "export_shards": "sar_h5.exports.shard_export",
+    "extract": "sar_h5.derivation.extraction",
     "find_all_sar_files": "sar_h5.sources.discovery",
     "from_db": "sar_h5.radiometry",
     "handle_invalid_values": "sar_h5.radiometry",
     "load_sar_image": "sar_h5.sources.rasters",
+    "merge": "sar_h5.derivation.merging",
     "plan": "sar_h5.forecasts.patch_plan",
     "plot_augmentations": "sar_h5.pictures.augmentation",
     "plot_footprints": "sar_h5.pictures.footprint_map",
@@ -151,15 +158,18 @@ __all__ = [
     "SubsetSampler",
     "__version__",
     "analyze_sar_statistics",
+    "append",
     "compute_clip_bounds",
     "convert",
     "export_geotiffs",
     "export_index",
     "export_shards",
+    "extract",
     "find_all_sar_files",
     "from_db",
     "handle_invalid_values",
     "load_sar_image",
+    "merge",
     "plan",
     "plot_augmentations",
     "plot_footprints",

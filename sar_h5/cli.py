@@ -11,11 +11,14 @@ from sar_h5.errors import SarH5Error
 from sar_h5.version import VERSION
 
 COMMANDS = {
+    "append": "Add scenes to a file.",
     "bench": "Measure how fast a file can be served here, and find the setting to use.",
     "convert": "Convert products or shards into one HDF5 file per polarization.",
     "demo": "Run the main job on simulated products.",
     "export": "Export a file's patches as shards or GeoTIFFs, or its index as a table.",
+    "extract": "Write some patches of a file into a new one.",
     "info": "Show what a file holds.",
+    "merge": "Put files of one kind together.",
     "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
     "repair": "Make broken patches of a file again, or drop them, in a new file.",
@@ -59,6 +62,9 @@ def group() -> None:
     What it looks like:                    sar-h5 preview DIR/vv.h5
     Is it sound?                           sar-h5 verify DIR/vv.h5
     Mend it, in a copy:                    sar-h5 repair DIR/vv.h5 --out sound.h5 --source SOURCE
+    Further scenes for it:                 sar-h5 append DIR/vv.h5 SOURCE
+    A part of it, and parts as one:        sar-h5 extract DIR/vv.h5 --out part.h5 --split train
+                                           sar-h5 merge part.h5 other.h5 --out vv.h5
     Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     What is known of each patch:           sar-h5 export DIR/vv.h5 --index index.csv
     Patches for other programs:            sar-h5 export DIR/vv.h5 --geotiff patches

@@ -6,6 +6,7 @@ the GIL and without HDF5, so chunks are compressed outside the library and writt
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -66,7 +67,8 @@ class Codec:
         """Return what ``h5py`` needs to declare the filter: keyword arguments of ``create_dataset``."""
         # Where HDF5_PLUGIN_PATH is set, as h5dump needs it, HDF5 finds the filter there, and hdf5plugin, when imported,
         # leaves it at that; but what is found so does not know the HDF5 within h5py and cannot make datasets.
-        hdf5plugin.register("blosc", force=True)
+        with contextlib.suppress(RuntimeError):  # a dataset that is open uses it: then it is there
+            hdf5plugin.register("blosc", force=True)
         return dict(hdf5plugin.Blosc(cname=self.name, clevel=self.clevel, shuffle=SHUFFLES[self.shuffle]))
 
     def compress(self, chunk: npt.NDArray[Any]) -> bytes:

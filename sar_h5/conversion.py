@@ -145,6 +145,28 @@ def run_conversion(
     """Convert sources as the settings say; see :func:`convert` for results and errors."""
     with_bounds = settings.given_bounds is None and settings.bounds_file is None
     inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
+    return convert_inventory(inventory, sources, out, settings, progress=progress)
+
+
+def convert_inventory(
+    inventory: Inventory,
+    sources: Sequence[Source],
+    out: Path,
+    settings: ConvertSettings,
+    *,
+    reserved_nbytes: int = 0,
+    progress: bool | None = None,
+) -> ConversionSummary:
+    """Convert scenes that have been found; see :func:`convert` for results and errors.
+
+    Args:
+        inventory: the scenes.
+        sources: where they were found, for the history.
+        out: directory for the results.
+        settings: of the conversion.
+        reserved_nbytes: how much of the free disk is needed for something else.
+        progress: whether to show progress on standard error; None shows it on a terminal only.
+    """
     jobs = _make_jobs(inventory, settings, _bounds_scenes(inventory, settings))
     command = _describe_command(sources, settings)
     with ExitStack() as stack:
@@ -152,7 +174,7 @@ def run_conversion(
         outputs = [stack.enter_context(_pending(directory, job, settings)) for job in jobs]
         stack.enter_context(_telling_what_is_kept(outputs))
         waiting = [job for job, output in zip(jobs, outputs, strict=True) if not _is_finished(output, settings)]
-        check_fit(directory, waiting, settings, sum(_unfinished_nbytes(output) for output in outputs))
+        check_fit(directory, waiting, settings, _kept_nbytes(outputs) - reserved_nbytes)
         bar = stack.enter_context(Progress(progress))
         makers, kept = [], []
         for job, output in zip(jobs, outputs, strict=True):
@@ -163,7 +185,7 @@ def run_conversion(
             else:
                 undertaking = Undertaking.of(settings, {**job.terms, "sar_h5": VERSION}, states)
                 makers.append(FileMaker(job, output, settings, undertaking, command, bar))
-        made = _make_files(makers, inventory, directory, settings) if makers or not kept else []
+        made = _make_files(makers, inventory, directory, settings, reserved_nbytes) if makers or not kept else []
     files = [
         maker.summarize(
             _concerning(inventory.broken, maker.job.polarization), [*inventory.notes, *_replaced(maker.output)]
@@ -176,7 +198,7 @@ def run_conversion(
 
 
 def _make_files(
-    makers: list[FileMaker], inventory: Inventory, directory: Path, settings: ConvertSettings
+    makers: list[FileMaker], inventory: Inventory, directory: Path, settings: ConvertSettings, reserved_nbytes: int
 ) -> list[FileMaker]:
     """Take files through all stages; return the makers of those that came of it."""
     jobs = [maker.job for maker in makers]
@@ -189,7 +211,7 @@ def _make_files(
     makers = [maker for maker in makers if maker.job.scenes]
     for maker in makers:
         maker.plan()
-    check_disk(directory, sum(maker.estimated_nbytes for maker in makers))
+    check_disk(directory, sum(maker.estimated_nbytes for maker in makers) + reserved_nbytes)
     for maker in makers:
         maker.begin()
     for maker in makers:
@@ -212,8 +234,8 @@ def _is_finished(output: PendingFile, settings: ConvertSettings) -> bool:
     return settings.resume and output.path.exists()
 
 
-def _unfinished_nbytes(output: PendingFile) -> int:
-    return output.partial.stat().st_size if output.unfinished else 0
+def _kept_nbytes(outputs: Sequence[PendingFile]) -> int:
+    return sum(output.partial.stat().st_size for output in outputs if output.unfinished)
 
 
 @contextlib.contextmanager

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sar_h5.cores import usable_cores
-from sar_h5.errors import FormatError, SettingError, SourceError
-from sar_h5.file_structure import Structure
+from sar_h5.derivation.pieces import sound_structure
+from sar_h5.errors import SettingError, SourceError
 from sar_h5.patch_repair import PatchRepair
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.repair_summary import RepairSummary
-from sar_h5.structure_process import check_structure_apart
-from sar_h5.verify_report import list_problems
 
 
 def repair(
@@ -31,8 +29,9 @@ def repair(
     Every patch is checked as :func:`sar_h5.verify` does; one is broken too where the index states another valid
     fraction than its pixels have. Sound ones are copied as they are stored, without compressing them again. Broken ones
     are made again from the source, which must give the content that the file's digest tells; or dropped: from
-    ``/index``, ``/scenes``, the splits and the digest, with a line in ``history`` and a row each in the attribute
-    ``dropped_patches``. The structure of a file (attributes, columns, tables) cannot be mended.
+    ``/index``, ``/scenes``, the splits and the digest, with a line in ``history`` and a record of what is left
+    (``/index/position``, ``/scenes/left_out_count``). The structure of a file (attributes, columns, tables) cannot be
+    mended.
 
     Args:
         path: a file of this package.
@@ -65,21 +64,17 @@ def repair(
         )
     sources = [source] if isinstance(source, (str, Path)) else list(source or ())
     with PendingFile(new, overwrite=overwrite) as pending, Progress(progress) as bar:
-        run = PatchRepair(old, _sound_structure(old), sources, usable_cores() if jobs is None else jobs, bar)
+        run = PatchRepair(
+            old,
+            sound_structure(old, "only patches can be mended"),
+            sources,
+            usable_cores() if jobs is None else jobs,
+            bar,
+        )
         summary = run.write(pending, drop=drop)
         if summary.is_written:
             pending.commit()
     return summary
-
-
-def _sound_structure(path: Path) -> Structure:
-    report = check_structure_apart(path)
-    if report.structure is None or report.problems:
-        raise FormatError(
-            f"{path}: its structure is damaged, and only patches can be mended: {list_problems(report.problems)}; "
-            "convert again"
-        )
-    return report.structure
 
 
 def _what(path: Path) -> str:

@@ -29,7 +29,12 @@ class Structure:
         settings: what holds for all patches.
         has_histogram: whether digital numbers were counted, so that codes stand for them.
         attributes: those of the root that are texts, by name.
-        dropped: int64 (n, 4), the patches that repairs have dropped: scene, position in it, row, column.
+        position: int32 (N,), the position of each patch among those that the conversion kept of its scene, -1 where
+            unknown; None where none has been left out since.
+        left_out: int64 (S,), how many patches of each scene have been left out since; -1 where unknown.
+        scene_position: int32 (S,), the position of each scene in the file that this one was extracted from; None where
+            there is none.
+        left_out_scenes: how many scenes that file has beside these.
     """
 
     dtype: np.dtype[Any]
@@ -40,7 +45,10 @@ class Structure:
     settings: FileSettings
     has_histogram: bool
     attributes: Mapping[str, str]
-    dropped: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int32] | None
+    left_out: npt.NDArray[np.int64]
+    scene_position: npt.NDArray[np.int32] | None
+    left_out_scenes: int
 
     @property
     def count(self) -> int:
@@ -56,6 +64,28 @@ class Structure:
     def patch_nbytes(self) -> int:
         """Size of a patch, decoded."""
         return self.settings.patch_size**2 * self.dtype.itemsize
+
+    def rows_of(self, scene: int) -> slice:
+        """Return which patches are those of a scene."""
+        start = int(self.scenes["patch_start"][scene])
+        return slice(start, start + int(self.scenes["patch_count"][scene]))
+
+    def positions(self, scene: int) -> npt.NDArray[np.int64]:
+        """Return the positions of a scene's patches among those that the conversion kept of it; -1 where unknown."""
+        if self.position is None:
+            return np.arange(self.scenes["patch_count"][scene], dtype=np.int64)
+        return self.position[self.rows_of(scene)].astype(np.int64)
+
+    def is_left_out(self, scene: int, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Tell which patches that the conversion keeps of a scene have been left out on purpose.
+
+        Where it is not known which, any that the file does not have may be.
+        """
+        left_out = int(self.left_out[scene])
+        if left_out < 0:
+            return np.ones(len(positions), np.bool_)
+        kept = int(self.scenes["patch_count"][scene]) + left_out
+        return (positions < kept) & ~np.isin(positions, self.positions(scene))
 
     @property
     def from_dn(self) -> bool:

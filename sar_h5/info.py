@@ -38,6 +38,8 @@ class FileInfo:
         splits: what the splits in the file hold and share.
         bounds_outside_train: the scenes that gave the bounds and are not wholly in train, by the name of the splits.
         valid_pixels: how many valid pixels the histogram counts, 0 where there is none.
+        left_out: how many patches of its scenes have been left out since the conversion; None where that is not known.
+        left_out_scenes: how many scenes have been left out.
     """
 
     path: str
@@ -52,6 +54,8 @@ class FileInfo:
     splits: tuple[SplitOverlap, ...]
     bounds_outside_train: Mapping[str, Sequence[str]]
     valid_pixels: int
+    left_out: int | None = 0
+    left_out_scenes: int = 0
 
     @property
     def ratio(self) -> float:
@@ -74,6 +78,8 @@ class FileInfo:
             "splits": [split.to_dict() for split in self.splits],
             "bounds_outside_train": {name: list(scenes) for name, scenes in self.bounds_outside_train.items()},
             "valid_pixels": self.valid_pixels,
+            "left_out": self.left_out,
+            "left_out_scenes": self.left_out_scenes,
         }
 
     def to_text(self) -> str:
@@ -89,6 +95,7 @@ class FileInfo:
             f"  bounds     {settings.vmin:.4f} to {settings.vmax:.4f} dB = 0 to 1 ({attributes['bounds_origin']})",
             f"  source     {attributes['quantity']}, units {attributes['units']}",
             f"  filter     least valid fraction {settings.min_valid:g}, measured by {attributes['valid_measure']}",
+            *self._describe_left_out(),
             f"  size       {self.nbytes / 1e6:,.2f} MB, {self.ratio:.2f} x smaller than float32",
             f"  digest     {attributes['content_digest']}",
             f"  made by    {attributes['software']}",
@@ -109,6 +116,17 @@ class FileInfo:
         if len(self.scenes) > _MOST_SCENES:
             lines.append(f"    ... and {len(self.scenes) - _MOST_SCENES:,} more (--json lists all)")
         return "\n".join(lines)
+
+    def _describe_left_out(self) -> list[str]:
+        """Say what of the conversion's result is not in the file, if something is not."""
+        parts = []
+        if self.left_out is None:
+            parts.append("patches of its scenes, it is not known how many")
+        elif self.left_out:
+            parts.append(f"{count_noun(self.left_out, 'patch', 'patches')} of its scenes")
+        if self.left_out_scenes:
+            parts.append(count_noun(self.left_out_scenes, "scene"))
+        return [f"  left out   {', and '.join(parts)}"] if parts else []
 
 
 def read_info(path: str | Path, *, splits: bool = True) -> FileInfo:
@@ -136,6 +154,9 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
         measured, outside = _splits(file, path) if splits else ((), {})
         filter_text = _filter_text(file[source.name])
+        counts = file.get(f"{schema.SCENES}/{schema.LEFT_OUT_COLUMN.name}")
+        left_out = np.zeros(0, np.int64) if counts is None else counts[:]
+        left_out_scenes = int(file.attrs.get(schema.LEFT_OUT_SCENES, 0))
     return FileInfo(
         path=str(path),
         nbytes=Path(path).stat().st_size,
@@ -149,6 +170,8 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         splits=measured,
         bounds_outside_train=outside,
         valid_pixels=pixels,
+        left_out=None if (left_out < 0).any() else int(left_out.sum()),
+        left_out_scenes=left_out_scenes,
     )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.derivation.derived_file import DerivedFile, FileFacts, PatchFacts
+from sar_h5.derivation.patch_order import PatchOrder, order_patches
+from sar_h5.derivation.pieces import Piece
 from sar_h5.digest import file_digest, hash_patches, patch_content
 from sar_h5.errors import FormatError, SourceError
 from sar_h5.file_structure import Structure
@@ -19,9 +24,8 @@ from sar_h5.patch_checks import PatchReport, check_patches
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.repair_summary import RepairSummary
-from sar_h5.repaired_file import RepairedFile
-from sar_h5.schema import DROPPED_PATCHES
-from sar_h5.source_patches import SourcePatches, undamaged_positions
+from sar_h5.schema import HISTOGRAM
+from sar_h5.source_patches import SourcePatches
 from sar_h5.verify_report import list_problems, shorten
 
 Mask = npt.NDArray[np.bool_]
@@ -62,18 +66,20 @@ class PatchRepair:
             if not len(kept):
                 raise FormatError(f"{self._path}: every patch is broken, nothing would be left; convert again")
             check_disk(pending.path.parent, self._path.stat().st_size)
-            contents = report.contents
-            with (
-                name_damage(self._path),
-                open_file(self._path) as old,
-                RepairedFile(old, pending.partial, self._found, kept) as file,
-            ):
-                self._copy(reads, file, np.flatnonzero(~faulty))
-                if converted is not None:
-                    self._rebuild(converted, file, rebuilt, contents)
-                digest = self._digest(file, kept, contents)
-                self._check_digest(digest, converted, rebuilt, dropped)
-                file.finish(digest, self._all_dropped(dropped), self._operation(rebuilt, dropped))
+            with name_damage(self._path), open_file(self._path) as old:
+                piece = Piece.whole(self._path, old, self._found).keep(kept)
+                with DerivedFile(pending.partial, [piece], len(kept)) as file:
+                    new = _NewPatches(piece, file, report.contents)
+                    self._copy(reads, new, np.flatnonzero(~faulty))
+                    if converted is not None:
+                        self._rebuild(converted, new, rebuilt)
+                    order = order_patches([piece])
+                    digest = self._digest(order, new.contents[kept])
+                    self._check_digest(digest, converted, rebuilt, dropped)
+                    histogram = old[HISTOGRAM][:] if self._found.has_histogram else None
+                    operation = self._operation(rebuilt, dropped)
+                    facts = FileFacts(self._found.settings, self._found.lut, histogram, digest, operation)
+                    file.finish(order, PatchFacts(new.checksum[kept], new.valid_fraction[kept]), facts)
         return self._summary(pending.path, rebuilt, dropped, digest)
 
     @property
@@ -122,7 +128,7 @@ class PatchRepair:
                 there[self._scene == scene] = False
         return there & faulty
 
-    def _copy(self, reads: IntactReads, file: RepairedFile, numbers: Numbers) -> None:
+    def _copy(self, reads: IntactReads, new: _NewPatches, numbers: Numbers) -> None:
         self._progress.start("copy", int(self._found.table.sizes[numbers].sum()))
         for number in numbers.tolist():
             try:
@@ -132,12 +138,10 @@ class PatchRepair:
                     f"{self._path}: patch {number} was sound a moment ago and cannot be read now: {error}; is the disk "
                     "failing? Nothing was written"
                 ) from error
-            file.copy_patch(number, stored)
+            new.copy(number, stored)
             self._progress.advance(len(stored), 1)
 
-    def _rebuild(
-        self, converted: SourcePatches, file: RepairedFile, wanted: Mask, contents: npt.NDArray[np.uint8]
-    ) -> None:
+    def _rebuild(self, converted: SourcePatches, new: _NewPatches, wanted: Mask) -> None:
         scenes = self._scenes_of(wanted)
         self._progress.start("rebuild", converted.nbytes(scenes))
         missing = wanted.copy()
@@ -147,10 +151,8 @@ class PatchRepair:
             try:
                 for batch in converted.batches(scene, self._progress):
                     for at in np.flatnonzero((batch.numbers >= 0) & wanted[batch.numbers]).tolist():
-                        number, patch = int(batch.numbers[at]), batch.made.patches[at]
-                        file.replace_patch(number, patch, batch.made.valid_fraction[at])
-                        content = patch_content(patch, self._found.lut, from_dn=self._found.from_dn)
-                        contents[number] = np.frombuffer(hash_patches([content])[0], np.uint8)
+                        number = int(batch.numbers[at])
+                        new.replace(number, batch.made.patches[at], batch.made.valid_fraction[at])
                         missing[number] = False
             except NotInPaletteError as error:
                 raise SourceError(
@@ -165,12 +167,12 @@ class PatchRepair:
                 f"sources that the file was made from, or pass --drop to leave them out{broken}"
             )
 
-    def _digest(self, file: RepairedFile, kept: Numbers, contents: npt.NDArray[np.uint8]) -> str:
+    def _digest(self, order: PatchOrder, contents: npt.NDArray[np.uint8]) -> str:
         found = self._found
-        rows, cols = found.index["row"][kept].tolist(), found.index["col"][kept].tolist()
-        places = zip(rows, cols, contents[kept], strict=True)
-        counts = file.scenes().counts.tolist()
-        return file_digest(found.settings, found.scenes["name"].tolist(), counts, places, from_dn=found.from_dn)
+        rows, cols = (order.gather([found.index[axis]]).tolist() for axis in ("row", "col"))
+        places = zip(rows, cols, contents, strict=True)
+        names, counts = found.scenes["name"].tolist(), order.counts.tolist()
+        return file_digest(found.settings, names, counts, places, from_dn=found.from_dn)
 
     def _check_digest(self, digest: str, converted: SourcePatches | None, rebuilt: Mask, dropped: Mask) -> None:
         """Rebuilt patches must be those that were lost: the digest tells; or, where some are dropped, their files."""
@@ -196,27 +198,12 @@ class PatchRepair:
                     "may be others; leave out --source to drop all broken patches"
                 )
 
-    def _all_dropped(self, dropped: Mask) -> Numbers:
-        """Return all dropped patches, those of earlier repairs as well, as rows of scene, position, row and col."""
-        found, index = self._found, self._found.index
-        rows = [found.dropped]
-        for scene in self._scenes_of(dropped):
-            start, count = int(found.scenes["patch_start"][scene]), int(found.scenes["patch_count"][scene])
-            earlier = found.dropped[found.dropped[:, 0] == scene, 1]
-            here = np.flatnonzero(dropped[start : start + count])
-            positions = undamaged_positions(count, earlier)[here]
-            numbers = here + start
-            columns = (np.full(len(here), scene), positions, index["row"][numbers], index["col"][numbers])
-            rows.append(np.stack(columns, axis=1).astype(np.int64))
-        table = np.concatenate(rows)
-        return table[np.lexsort((table[:, 1], table[:, 0]))]
-
     def _operation(self, rebuilt: Mask, dropped: Mask) -> str:
         done = []
         if rebuilt.any():
             done.append(f"{_patches(rebuilt)} made again from {', '.join(map(str, self._sources))}")
         if dropped.any():
-            done.append(f"{_patches(dropped)} dropped, listed in {DROPPED_PATCHES}")
+            done.append(f"{_patches(dropped)} dropped")
         return f"repair {self._path}: {'; '.join(done)}"
 
     def _scenes_of(self, patches: Mask) -> list[int]:
@@ -227,3 +214,38 @@ class PatchRepair:
 def _patches(chosen: Mask) -> str:
     count = int(chosen.sum())
     return f"{count:,} patch{'es' if count != 1 else ''}"
+
+
+class _NewPatches:
+    """The patches of the new file, as they come in any order.
+
+    Args:
+        piece: the old file, with the patches to keep.
+        file: the new one.
+        contents: uint8 (N, 32), SHA-256 of the content of each patch of the old file.
+
+    Attributes:
+        contents: those of the new patches, by their numbers in the old file.
+        checksum, valid_fraction: theirs.
+    """
+
+    def __init__(self, piece: Piece, file: DerivedFile, contents: npt.NDArray[np.uint8]) -> None:
+        self._found, self._codec, self._file, self.contents = piece.found, piece.codec, file, contents
+        self._places = np.full(piece.found.count, -1, np.int64)
+        self._places[piece.kept] = np.arange(len(piece.kept))
+        self.checksum = piece.found.index["checksum"].copy()
+        self.valid_fraction = piece.found.index["valid_fraction"].copy()
+
+    def copy(self, number: int, stored: bytes) -> None:
+        """Write a patch as the old file stores it."""
+        with self._file.errors():
+            self._file.chunks.write(int(self._places[number]), stored, plain=bool(self._found.table.plain[number]))
+
+    def replace(self, number: int, patch: npt.NDArray[Any], valid_fraction: np.float32) -> None:
+        """Compress and write a patch, (P, P) as the file stores it, in place of the old one."""
+        frame = self._codec.compress(np.ascontiguousarray(patch, dtype=self._found.dtype))
+        self.checksum[number], self.valid_fraction[number] = zlib.crc32(frame), valid_fraction
+        content = patch_content(patch, self._found.lut, from_dn=self._found.from_dn)
+        self.contents[number] = np.frombuffer(hash_patches([content])[0], np.uint8)
+        with self._file.errors():
+            self._file.chunks.write(int(self._places[number]), frame)

@@ -102,6 +102,11 @@ INDEX_COLUMNS = (
     Column("checksum", "<u4", "CRC-32 of the stored chunk"),
 )
 
+POSITION_COLUMN = Column(
+    "position", "<i4", "position of the patch among those that the conversion kept of its scene, -1 where unknown"
+)
+"""``/index/position``; like ``LEFT_OUT_COLUMN`` only in files from which patches have been left out since."""
+
 SCENE_COLUMNS = (
     Column("name", "utf-8", "name of the acquisition, the same for all polarizations", ""),
     Column("source_path", "utf-8", "raster or shard that it was read from", ""),
@@ -130,6 +135,14 @@ SCENE_COLUMNS = (
     Column("gcp_count", "<i8", "how many ground control points it has"),
     Column("gcp_crs", "utf-8", "coordinate reference system of its ground control points, WKT", ""),
 )
+
+LEFT_OUT_COLUMN = Column(
+    "left_out_count", "<i8", "how many patches that the conversion kept of it are not in this file, -1 where unknown"
+)
+"""``/scenes/left_out_count``."""
+
+SCENE_POSITION_COLUMN = Column("position", "<i4", "position of the scene among those of the file extracted_from names")
+"""``/scenes/position``; only in files with ``EXTRACTED_FROM``."""
 
 GCP_TABLE = Column("gcps", "<f8", "ground control points of all scenes: row, col, x, y, z", "", 5)
 
@@ -172,9 +185,15 @@ rasters, ``BOUNDS_SCENES`` on the root where bounds are percentiles."""
 BOUNDS_SCENES = "bounds_scenes"
 """Attribute of the root: the names of the scenes whose valid pixels gave the bounds. Files of before it lack it."""
 
-DROPPED_PATCHES = "dropped_patches"
-"""Attribute of the root of files from which a repair has dropped patches: int64 (n, 4), a row for each with its scene
-(number in /scenes), its position among the patches that the conversion kept of that scene, its row and its column."""
+HISTOGRAM_SCENES = "histogram_scenes"
+"""Attribute of the root: the names of the scenes that ``/histogram`` counts, where these are neither ``BOUNDS_SCENES``
+nor all scenes of the file."""
+
+EXTRACTED_FROM = "extracted_from"
+"""Attribute of the root of files that hold a part of another one: its content digest."""
+
+LEFT_OUT_SCENES = "left_out_scenes"
+"""Attribute of the root beside ``EXTRACTED_FROM``: how many scenes of that file are not in this one."""
 
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",

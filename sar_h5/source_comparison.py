@@ -146,8 +146,13 @@ class SourceCheck:
         self._add(f"/{schema.SCENES}/name[{scene}]", ProblemKind.MISSING, message)
 
     def _report_scenes_left_out(self) -> None:
-        for name in sorted(set(self._source.names) - set(self._found.scenes["name"].tolist())):
-            message = f"expected scene {name}, which the source has"
+        names = sorted(set(self._source.names) - set(self._found.scenes["name"].tolist()))
+        if len(names) <= self._found.left_out_scenes:
+            return
+        on_purpose = self._found.left_out_scenes
+        note = f" ({on_purpose} were left out on purpose, and the source has {len(names)} more)" if on_purpose else ""
+        for name in names:
+            message = f"expected scene {name}, which the source has{note}"
             self._add(f"/{schema.SCENES}/name", ProblemKind.MISSING, message)
 
     def _check_identity(self, scene: int) -> None:
@@ -172,7 +177,6 @@ class SourceCheck:
     def _check_whole(self, scene: int, start: int, stop: int) -> None:
         seen = np.zeros(stop - start, np.bool_)
         extra: list[_Extra] = []
-        dropped = set(self._found.dropped[self._found.dropped[:, 0] == scene, 1].tolist())
         batches = self._source.batches(scene, self._progress)
         for batch, problems in in_order(
             lambda item: (item, self._compare(item)),
@@ -185,8 +189,9 @@ class SourceCheck:
             seen[batch.numbers[batch.numbers >= 0] - start] = True
             extra += [
                 _Extra(int(batch.positions[at]), int(batch.made.rows[at]), int(batch.made.cols[at]))
-                for at in np.flatnonzero(batch.numbers < 0).tolist()
-                if int(batch.positions[at]) not in dropped
+                for at in np.flatnonzero(
+                    (batch.numbers < 0) & ~self._found.is_left_out(scene, batch.positions)
+                ).tolist()
             ]
         absent = start + np.flatnonzero(~seen & self._wanted[start:stop])
         self.problems += [self._not_there(number) for number in absent.tolist()]

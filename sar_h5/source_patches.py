@@ -19,11 +19,10 @@ from sar_h5.pixel_cache import PixelCache
 from sar_h5.progress import Progress
 from sar_h5.raster_job import RasterJob
 from sar_h5.schema import UNKNOWN
-from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.shard_job import ShardJob
 from sar_h5.sources.discovery import discover
 from sar_h5.sources.scene import SourceFile
-from sar_h5.units import QUANTITIES
+from sar_h5.stated_settings import conversion_settings
 from sar_h5.workers import in_order
 
 IN_FLIGHT_NBYTES = 20 << 20
@@ -67,7 +66,7 @@ class SourcePatches:
 
     def __init__(self, found: Structure, sources: Sequence[str | Path], jobs: int, *, as_stored: bool = False) -> None:
         self._found, self._jobs = found, jobs
-        settings = _conversion_settings(found, jobs)
+        settings = conversion_settings(found, jobs)
         polarization = found.settings.polarization
         inventory = discover(sources, (polarization,), with_bounds=False)
         self._job: Job[Any]
@@ -145,24 +144,20 @@ class SourcePatches:
             return self._job.cut_at(source, int(found.index["row"][number]), int(found.index["col"][number]))
         if not isinstance(self._job, ShardJob):
             raise TypeError("there are rasters and shards, and no other jobs")
-        start, count = int(found.scenes["patch_start"][scene]), int(found.scenes["patch_count"][scene])
-        dropped = found.dropped[found.dropped[:, 0] == scene, 1]
-        return self._job.cut_at(source, int(undamaged_positions(count, dropped)[number - start]))
+        return self._job.cut_at(source, int(found.positions(scene)[number - found.rows_of(scene).start]))
 
 
 class _Numbering:
     """Which number each patch of the source has in the file: by its place, or by its position where that is unknown."""
 
     def __init__(self, found: Structure, scene: int) -> None:
-        start, count = int(found.scenes["patch_start"][scene]), int(found.scenes["patch_count"][scene])
-        rows = slice(start, start + count)
-        dropped = found.dropped[found.dropped[:, 0] == scene, 1]
-        self._start = start
-        self._positions = undamaged_positions(count, dropped)
+        rows = found.rows_of(scene)
+        self._start = rows.start
+        self._positions = found.positions(scene)
         keys = _keys(found.index["row"][rows], found.index["col"][rows])
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
-        self._has_places = count > 0 and int(found.index["row"][start]) != UNKNOWN
+        self._has_places = len(keys) > 0 and int(found.index["row"][rows.start]) != UNKNOWN
 
     def numbers(self, made: PatchBatch, positions: Numbers) -> Numbers:
         by_place = self._has_places and bool((made.rows != UNKNOWN).all())
@@ -174,35 +169,9 @@ class _Numbering:
         return np.where(known[nearest] == wanted, self._start + local, -1).astype(np.int64)
 
 
-def undamaged_positions(count: int, dropped: Numbers) -> Numbers:
-    """Return which positions the patches of a scene had before repairs dropped some.
-
-    Args:
-        count: how many are left.
-        dropped: int64 (n,), the positions of the others.
-    """
-    return np.setdiff1d(np.arange(count + len(dropped), dtype=np.int64), dropped)[:count]
-
-
 def _keys(rows: npt.NDArray[np.int32], cols: npt.NDArray[np.int32]) -> Numbers:
     keys: Numbers = rows.astype(np.int64) << 32 | cols.astype(np.int64) & 0xFFFFFFFF
     return keys
-
-
-def _conversion_settings(found: Structure, jobs: int) -> ConvertSettings:
-    settings, said = found.settings, (found.attributes.get("quantity"), found.attributes.get("units"))
-    return ConvertSettings(
-        patch_size=settings.patch_size,
-        stride=None if settings.stride == UNKNOWN else settings.stride,
-        min_valid=settings.min_valid,
-        valid_measure="pixels" if found.attributes.get("valid_measure") == "pixels" else "range",
-        vmin=settings.vmin,
-        vmax=settings.vmax,
-        polarizations=(settings.polarization,),
-        units=next((str(units) for units, quantity in QUANTITIES.items() if quantity == said), AUTO),
-        jobs=jobs,
-        cache_nbytes=0,
-    )
 
 
 def _file_storage(found: Structure) -> Storage:

@@ -82,6 +82,7 @@ class StructureCheck:
             return None
         if not self._check_places(index, scenes, settings):
             return None
+        position, left_out = self._check_left_out(index["scene"], scenes["patch_count"])
         return Structure(
             dtype=patches.dtype,
             table=replace(read_chunk_table(patches), checksums=index["checksum"]),
@@ -91,7 +92,10 @@ class StructureCheck:
             settings=settings,
             has_histogram=schema.HISTOGRAM in self._file,
             attributes={name: value for name, value in self._file.attrs.items() if isinstance(value, str)},
-            dropped=self._dropped(),
+            position=position,
+            left_out=left_out,
+            scene_position=self._check_scene_position(len(scenes["name"])),
+            left_out_scenes=self._check_left_out_scenes(),
         )
 
     def check_readable(self) -> None:
@@ -112,16 +116,63 @@ class StructureCheck:
             elif isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group and group.name == "/":
                 self._check_links(group[name])
 
-    def _dropped(self) -> npt.NDArray[np.int64]:
-        dropped = self._file.attrs.get(schema.DROPPED_PATCHES)
-        if dropped is None:
-            return np.empty((0, 4), np.int64)
-        rows: npt.NDArray[np.int64] = np.asarray(dropped)
-        if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != 4:
-            found = f"{rows.dtype} of shape {rows.shape}"
-            self._add(f"/@{schema.DROPPED_PATCHES}", ProblemKind.WRONG_TYPE, f"expected int64 (n, 4), found {found}")
-            return np.empty((0, 4), np.int64)
-        return rows
+    def _check_left_out(
+        self, scene: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32] | None, npt.NDArray[np.int64]]:
+        """Return the position of each patch in its scene, and how many were left out of each; see ``schema``."""
+        nothing = np.zeros(len(counts), np.int64)
+        places = {
+            f"/{group}/{column.name}": (column, length)
+            for group, column, length in (
+                (schema.INDEX, schema.POSITION_COLUMN, len(scene)),
+                (schema.SCENES, schema.LEFT_OUT_COLUMN, len(counts)),
+            )
+        }
+        if not any(place in self._file for place in places):
+            return None, nothing
+        found = [self._read_column(place, column) for place, (column, _) in places.items()]
+        for (place, (_, length)), values in zip(places.items(), found, strict=True):
+            if values is not None and len(values) != length:
+                self._add(place, ProblemKind.WRONG_TYPE, f"expected {length} rows, found {len(values)}")
+                return None, nothing
+        position, left_out = found
+        if position is None or left_out is None:
+            return None, nothing
+        known = left_out[scene] >= 0
+        within = (position >= 0) & (position < (counts + left_out)[scene])
+        rising = np.ones(len(scene), np.bool_)
+        rising[1:] = (np.diff(position) > 0) | (np.diff(scene) > 0)
+        wrong = np.flatnonzero(np.where(known, ~(within & rising), position != schema.UNKNOWN))
+        if len(wrong) or left_out.min(initial=0) < schema.UNKNOWN:
+            number = int(wrong[0]) if len(wrong) else 0
+            message = (
+                "expected positions that rise in each scene, below patch_count + left_out_count, or -1 in all of it"
+            )
+            self._add(f"/{schema.INDEX}/{schema.POSITION_COLUMN.name}[{number}]", ProblemKind.WRONG_VALUE, message)
+            return None, nothing
+        return position, left_out
+
+    def _check_scene_position(self, count: int) -> npt.NDArray[np.int32] | None:
+        place = f"/{schema.SCENES}/{schema.SCENE_POSITION_COLUMN.name}"
+        if schema.EXTRACTED_FROM not in self._file.attrs and place not in self._file:
+            return None
+        positions = self._read_column(place, schema.SCENE_POSITION_COLUMN)
+        if positions is not None and (len(positions) != count or positions.min(initial=0) < 0):
+            self._add(
+                place, ProblemKind.WRONG_VALUE, f"expected {count} positions of at least 0, found {len(positions)}"
+            )
+            return None
+        return positions
+
+    def _check_left_out_scenes(self) -> int:
+        value, place = self._file.attrs.get(schema.LEFT_OUT_SCENES), f"/@{schema.LEFT_OUT_SCENES}"
+        if (value is not None) != (schema.EXTRACTED_FROM in self._file.attrs):
+            self._add(place, ProblemKind.MISSING, f"expected it and {schema.EXTRACTED_FROM}, found one of the two")
+        elif value is not None and not (isinstance(value, np.int64) and value >= 0):
+            self._add(place, ProblemKind.WRONG_VALUE, f"expected an integer of at least 0, found {value!r:.40}")
+        elif value is not None:
+            return int(value)
+        return 0
 
     def _check_root(self) -> bool:
         attrs = self._file.attrs

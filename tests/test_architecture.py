@@ -201,8 +201,8 @@ MAY_IMPORT: dict[str, str] = {
         "verify_report workers numpy"
     ),
     "source_patches": (
-        "cutting encoding errors file_structure job pixel_cache progress raster_job schema settings shard_job "
-        "sources.discovery sources.scene units workers numpy"
+        "cutting encoding errors file_structure job pixel_cache progress raster_job schema shard_job "
+        "sources.discovery sources.scene stated_settings workers numpy"
     ),
     "source_comparison": (
         "conversion_kernels errors file_structure intact_reads progress schema source_patches verify_report workers "
@@ -213,14 +213,56 @@ MAY_IMPORT: dict[str, str] = {
         "numpy"
     ),
     "repair_summary": "",
-    "repaired_file": "columns compression errors file_structure schema version h5py numpy",
+    "derivation": "",
+    "derivation.agreement": "derivation.pieces errors radiometry sources.shard_set",
+    "derivation.appending": (
+        "conversion cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests "
+        "errors job pending progress radiometry settings shard_job sources.discovery sources.shard_set "
+        "stated_settings h5py numpy"
+    ),
+    "derivation.attributes": "h5py",
+    "derivation.common_codes": "derivation.pieces errors palette radiometry numpy",
+    "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes survey numpy",
+    "derivation.derivation_summary": "",
+    "derivation.derived_file": (
+        "columns derivation.attributes derivation.foreign_columns derivation.joined_splits derivation.patch_chunks "
+        "derivation.patch_order derivation.pieces errors schema version h5py numpy"
+    ),
+    "derivation.extraction": (
+        "contents cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors "
+        "pending progress schema selection tables.patch_table numpy"
+    ),
+    "derivation.foreign_columns": "derivation.attributes derivation.patch_order derivation.pieces opening h5py numpy",
+    "derivation.joined_splits": (
+        "columns derivation.attributes derivation.patch_order derivation.pieces opening schema splits.leak_checks "
+        "splits.leakage h5py numpy"
+    ),
+    "derivation.making": (
+        "derivation.agreement derivation.common_codes derivation.counted_scenes derivation.derivation_summary "
+        "derivation.derived_file derivation.joined_splits derivation.patch_copy derivation.patch_order "
+        "derivation.pieces errors job pending progress radiometry schema splits.bounds_scenes splits.leakage h5py "
+        "numpy"
+    ),
+    "derivation.merging": (
+        "cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors pending "
+        "progress"
+    ),
+    "derivation.patch_chunks": "derivation.attributes schema h5py numpy",
+    "derivation.patch_copy": (
+        "compression cutting derivation.common_codes derivation.derived_file derivation.patch_order derivation.pieces "
+        "digest errors intact_reads patch_kernels progress radiometry schema workers numpy"
+    ),
+    "derivation.patch_order": "derivation.pieces derivation.same_scenes errors schema numpy",
+    "derivation.pieces": "compression errors file_structure opening schema structure_process verify_report h5py numpy",
+    "derivation.requests": "errors job radiometry settings",
+    "derivation.same_scenes": "derivation.pieces schema numpy",
+    "splits.leak_checks": "errors splits.bounds_scenes splits.leakage splits.methods h5py numpy",
+    "stated_settings": "file_structure schema settings units",
     "patch_repair": (
-        "digest errors file_structure intact_reads job opening palette patch_checks pending progress repair_summary "
-        "repaired_file schema source_patches verify_report numpy"
+        "derivation.derived_file derivation.patch_order derivation.pieces digest errors file_structure intact_reads "
+        "job opening palette patch_checks pending progress repair_summary schema source_patches verify_report numpy"
     ),
-    "file_repair": (
-        "cores errors file_structure patch_repair pending progress repair_summary structure_process verify_report"
-    ),
+    "file_repair": "cores derivation.pieces errors patch_repair pending progress repair_summary",
     "tables.conditions": "errors numpy",
     "tables.where": "tables.conditions errors",
     "tables.manifest": "errors numpy",
@@ -279,8 +321,8 @@ MAY_IMPORT: dict[str, str] = {
     "splits.bounds_scenes": "contents errors splits.leakage opening schema splits.scenes h5py numpy",
     "splits.report": "splits.leakage splits.methods",
     "splits.files": (
-        "splits.bounds_scenes columns errors file_update splits.leakage opening schema splits.methods splits.report "
-        "splits.scenes splits.planning version h5py numpy"
+        "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
+        "splits.report splits.scenes version h5py numpy"
     ),
     "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
     "stores.sample_choice": (
@@ -359,6 +401,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "cli": "errors version click",
     "commands": "",
+    "commands.append": "derivation.appending settings splits.leakage click",
     "commands.bench": "throughput click",
     "commands.convert": "conversion schema settings sources.naming units click",
     "commands.demo": "demo click",
@@ -366,7 +409,9 @@ MAY_IMPORT: dict[str, str] = {
         "exports.export_summary exports.geotiff_export exports.shard_export schema sources.patch_tags "
         "tables.index_export click"
     ),
+    "commands.extract": "derivation.extraction click",
     "commands.info": "info click",
+    "commands.merge": "derivation.merging splits.leakage click",
     "commands.plan": "forecasts.patch_plan forecasts.planning schema click",
     "commands.preview": "preview schema click",
     "commands.scan": "schema settings forecasts.source_scan sources.naming units click",

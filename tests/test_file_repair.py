@@ -108,9 +108,10 @@ def test_dropped_patches_leave_every_table_and_a_record(sound: Path, sources: di
     assert new["scenes/patch_count"].tolist() == [8, 6]
     assert (new["scenes/name"] == old["scenes/name"]).all()
     with h5py.File(tmp_path / "new.h5") as f:
-        assert f.attrs["dropped_patches"].tolist() == [[0, 3, -1, -1], [1, 3, -1, -1]]
+        assert f["index/position"][:].tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 0, 1, 2, 4, 5, 6]
+        assert f["scenes/left_out_count"][:].tolist() == [1, 1]
         assert f.attrs["content_digest"] == summary.content_digest
-        assert "2 patches dropped, listed in dropped_patches" in f.attrs["history"]
+        assert "2 patches dropped (sar_h5" in f.attrs["history"]
         counts = [int(f["splits/default"].attrs[f"{split}_count"]) for split in ("unused", "train", "val")]
         assert sum(counts) == 14
     assert verify(tmp_path / "new.h5", source=sources["shards"]).problems == ()
@@ -118,7 +119,8 @@ def test_dropped_patches_leave_every_table_and_a_record(sound: Path, sources: di
     again = broken_copy(tmp_path / "new.h5", tmp_path / "again.h5", (2, 3))
     repair(again, tmp_path / "newer.h5", drop=True)
     with h5py.File(tmp_path / "newer.h5") as f:
-        assert f.attrs["dropped_patches"][:, :2].tolist() == [[0, 2], [0, 3], [0, 4], [1, 3]]
+        assert f["index/position"][:].tolist() == [0, 1, 5, 6, 7, 8, 0, 1, 2, 4, 5, 6]
+        assert f["scenes/left_out_count"][:].tolist() == [3, 1]
     assert verify(tmp_path / "newer.h5", source=sources["shards"]).problems == ()
     assert len(SARH5Dataset(tmp_path / "newer.h5", split="train", verify="always")) > 0
 

@@ -83,6 +83,24 @@ def _wholly_train(places: PatchPlaces, codes: npt.NDArray[np.uint8]) -> list[boo
     return wholly
 
 
+def read_bounds_scenes(file: h5py.File, names: Sequence[str]) -> list[str]:
+    """Return the names of the scenes that gave the bounds of an open file; none where bounds were given.
+
+    Args:
+        file: the file; where it does not list them, its ``bounds_origin`` tells whether all scenes gave the bounds.
+        names: of all its scenes.
+    """
+    if schema.BOUNDS_SCENES in file.attrs:
+        return read_names(file, schema.BOUNDS_SCENES)
+    return list(names) if str(file.attrs.get("bounds_origin", "")).startswith(_FROM_ALL) else []
+
+
+def read_names(file: h5py.File, attribute: str) -> list[str]:
+    """Return the names that an attribute of the root lists."""
+    names = np.atleast_1d(file.attrs[attribute]).tolist()
+    return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
+
+
 def scenes_outside_train(file: h5py.File, places: PatchPlaces, codes: npt.NDArray[np.uint8]) -> list[str]:
     """Return the scenes that gave the bounds of an open file and have patches in other splits than train.
 
@@ -91,13 +109,7 @@ def scenes_outside_train(file: h5py.File, places: PatchPlaces, codes: npt.NDArra
         places: where its patches lie.
         codes: uint8 (N,), the split of each patch.
     """
-    if schema.BOUNDS_SCENES in file.attrs:
-        names = np.atleast_1d(file.attrs[schema.BOUNDS_SCENES]).tolist()
-        sources = {name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names}
-    elif str(file.attrs.get("bounds_origin", "")).startswith(_FROM_ALL):
-        sources = {scene.name for scene in places.scenes}
-    else:
-        sources = set()
+    sources = set(read_bounds_scenes(file, [scene.name for scene in places.scenes]))
     elsewhere: npt.NDArray[np.bool_] = held_splits(places, codes)[:, 1:].max(axis=1)
     scenes = zip(places.scenes, elsewhere, strict=True)
     return [scene.name for scene, outside in scenes if outside and scene.name in sources]

@@ -18,7 +18,7 @@ from sar_h5.errors import FormatError, OutputExistsError, SettingError
 from sar_h5.file_update import FileUpdate
 from sar_h5.opening import name_damage
 from sar_h5.schema import SPLIT_NAMES
-from sar_h5.splits.bounds_scenes import scenes_outside_train, warn_of_bounds
+from sar_h5.splits.leak_checks import check_leaks, describe_leaks
 from sar_h5.splits.leakage import (
     LeakageWarning,
     SplitOverlap,
@@ -27,7 +27,7 @@ from sar_h5.splits.leakage import (
     measure_overlap,
     read_split_source,
 )
-from sar_h5.splits.methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
+from sar_h5.splits.methods import SceneSplit, SplitMethod
 from sar_h5.splits.planning import Codes, SplitPlan, plan_split
 from sar_h5.splits.report import SplitReport
 from sar_h5.splits.scenes import merge_scenes
@@ -83,7 +83,7 @@ def split_file(
         notes = [
             note
             for update, source, own, overlap in zip(updates, sources, codes, overlaps, strict=True)
-            for note in _find_leaks(update.file, source, own, overlap)
+            for note in describe_leaks(update.file, source, own, overlap)
         ]
         for note in notes:  # before anything is written, for those who make errors of warnings
             warnings.warn(note, LeakageWarning, stacklevel=2)
@@ -136,30 +136,10 @@ def _check_outcome(overlap: SplitOverlap, plan: SplitPlan) -> None:
                 f"{overlap.path}: split {SPLIT_NAMES[code]} got no patch{got} ({plan.method}); choose another --seed, "
                 "a larger fraction, or other blocks, or give it the fraction 0; nothing was written"
             )
-    forced = isinstance(plan.method, PatchSplit) and plan.method.forced
-    if (overlap.pixels or overlap.unknown) and not forced:
-        raise FormatError(
-            f"{overlap.path}: splits would share {overlap.describe_overlap()}, which those of sound files never do: "
-            f"their patches lie within their scenes; run `sar-h5 verify {overlap.path}`"
-        )
-
-
-def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: SplitOverlap) -> list[str]:
-    notes = []
-    if overlap.pixels or overlap.unknown:
-        notes.append(
-            f"{source.path}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
-        )
-    elif overlap.scene_pairs > 0:
-        notes.append(
-            f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
-            "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "
-            "blocks of co-registered rasters (--by block) keep places apart"
-        )
-    if outside := scenes_outside_train(file, source.places, codes):
-        whole = isinstance(overlap.method, (SceneSplit, DateSplit))
-        notes.append(warn_of_bounds(source.path, overlap.name, outside, whole=whole))
-    return notes
+    check_leaks(
+        overlap,
+        f"those of sound files never do: their patches lie within their scenes; run `sar-h5 verify {overlap.path}`",
+    )
 
 
 def _write_split(file: h5py.File, codes: Codes, overlap: SplitOverlap, plan: SplitPlan) -> None:

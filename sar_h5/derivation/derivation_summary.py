@@ -1,0 +1,69 @@
+"""What came of extracting, merging or appending, for people and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DerivationSummary:
+    """A file that was put together from others.
+
+    Attributes:
+        path: the new file.
+        sources: what its patches come from.
+        scenes, patches: how many it holds.
+        left_out: how many patches of these files were not taken.
+        filtered: how many patches the quality filter dropped with other bounds.
+        compressed: how many patches were compressed again; the others were copied as they are stored.
+        vmin, vmax: bounds in dB.
+        encoding: how values are stored.
+        levels: how many codes there are, 0 for float32.
+        codec: how chunks are compressed.
+        nbytes: size of the file.
+        seconds: wall time.
+        content_digest: SHA-256 over the decoded content.
+        notes: what else a user may want to know.
+        warnings: what joined splits share without sharing pixels.
+    """
+
+    path: str
+    sources: tuple[str, ...]
+    scenes: int
+    patches: int
+    left_out: int
+    filtered: int
+    compressed: int
+    vmin: float
+    vmax: float
+    encoding: str
+    levels: int
+    codec: str
+    nbytes: int
+    seconds: float
+    content_digest: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all values as plain data for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_text(self) -> str:
+        """Return the lines that the command prints."""
+        codes = f", {self.levels:,} codes" if self.levels else ""
+        left_out = f"; {self.left_out:,} of {', '.join(self.sources)} left out" if self.left_out else ""
+        lines = [
+            f"{self.path}",
+            f"  patches   {self.patches:,} from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}{left_out}",
+            f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB",
+            f"  encoding  {self.encoding}{codes}; {self.codec}",
+            f"  size      {self.nbytes / 1e6:,.2f} MB",
+            f"  speed     {self.seconds:.1f} s; {self.compressed:,} patches compressed again",
+            f"  digest    {self.content_digest}",
+        ]
+        if self.filtered:
+            lines.insert(2, f"  dropped   {self.filtered:,} with too few pixels inside the new bounds")
+        lines += [f"  note      {note}" for note in self.notes]
+        return "\n".join(lines)
