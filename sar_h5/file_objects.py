@@ -98,6 +98,8 @@ def check_patches(patches: h5py.Dataset) -> None:
     creation = patches.id.get_create_plist()
     path, place = patches.file.filename, str(patches.name)
     largest = max(height * width, math.prod(patches.chunks or (0,))) * max(patches.dtype.itemsize, 4)
+    if height * width == 0:
+        raise UnsafeFileError.at(path, place, f"expected patches with pixels, found {height} x {width}; convert again")
     if count > MOST_PATCHES or largest > MOST_PATCH_NBYTES:
         reason = (
             f"expected at most {MOST_PATCHES:,} patches of at most {MOST_PATCH_NBYTES:,} bytes, stored and as float32, "

@@ -63,10 +63,11 @@ def box_patches(
         float64 (n, 4): left, bottom, right, top; NaN where the scene has no geo-reference, or the place is unknown.
     """
     a, b, c, d, e, f = transforms.T
-    left, top = a * col + b * row + c, d * col + e * row + f
     corners = [(y, x) for y in (0, height) for x in (0, width)]
-    xs = np.stack([a * x + b * y + left for y, x in corners])
-    ys = np.stack([d * x + e * y + top for y, x in corners])
+    with np.errstate(invalid="ignore", over="ignore"):  # of transforms that lead to infinity
+        left, top = a * col + b * row + c, d * col + e * row + f
+        xs = np.stack([a * x + b * y + left for y, x in corners])
+        ys = np.stack([d * x + e * y + top for y, x in corners])
     boxes = np.stack([xs.min(axis=0), ys.min(axis=0), xs.max(axis=0), ys.max(axis=0)], axis=1)
     boxes[(row == UNKNOWN) | (col == UNKNOWN)] = math.nan
     return boxes

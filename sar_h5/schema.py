@@ -256,9 +256,11 @@ def _text(value: object) -> str:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    raise TypeError(f"expected an integer, found {type(value).__name__}")
+    if not isinstance(value, (int, np.integer)):
+        raise TypeError(f"expected an integer, found {type(value).__name__}")
+    if abs(int(value)) >= 1 << 31:
+        raise ValueError(f"expected an integer of 32 bits, found {value}")
+    return int(value)
 
 
 def _number(value: object) -> float:

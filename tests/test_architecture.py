@@ -238,7 +238,7 @@ MAY_IMPORT: dict[str, str] = {
     "columns": "schema h5py numpy",
     "superblock": "",
     "overlay": "",
-    "file_update": "errors overlay pending schema superblock h5py",
+    "file_update": "errors file_objects opening overlay pending schema superblock h5py",
     "splits.methods": "errors numpy",
     "splits.scenes": "errors schema numpy",
     "splits.groups": "errors schema",
