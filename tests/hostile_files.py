@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
-from tests.patch_files import LZ4
+from tests.patch_files import LZ4, make_codes, make_lut, write_file
 
 Spoil = Callable[[h5py.File, Path], object]
 """Changes an open sound file; the path is that of another HDF5 file, outside the directory of the first."""
@@ -212,3 +212,17 @@ def attribute_values(file: h5py.File) -> dict[str, object]:
         "opaque": np.void(b"\0\1\2"),
         "array of arrays": np.zeros(2, [("a", "f4", (2, 2))]),
     }
+
+
+def make_sound(path: Path) -> Path:
+    """Write a small sound file with everything that a file of this package can hold."""
+    write_file(path, make_codes((4, 16, 16), 256, "u1"), make_lut(256))
+    with h5py.File(path, "r+", libver=schema.LIBVER) as file:
+        file["splits/default"] = np.array([1, 2, 3, 1], np.uint8)
+        file["scenes/gcps"] = np.zeros((0, 5))
+        file.create_dataset("histogram", data=np.zeros(65536, np.uint64), compression="gzip")
+        for name in schema.ROOT_ATTRIBUTES:
+            if name not in file.attrs:
+                file.attrs[name] = "x"
+        file.attrs["skipped_sources"] = np.array(["a", "b"], h5py.string_dtype())
+    return path
