@@ -14,7 +14,7 @@ from sar_h5 import schema
 from sar_h5.errors import FormatError
 from sar_h5.file_objects import check_patches, walk_objects
 from sar_h5.opening import open_as_it_is, open_file
-from sar_h5.schema import Column, FileSettings
+from sar_h5.schema import FileSettings
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -58,7 +58,7 @@ def find_patches(file: h5py.File, name: str | None) -> PatchSource:
     if dataset.ndim != 3 or _kind(dataset) not in "uif":
         raise FormatError(
             f"{file.filename}: expected {chosen} as (N, H, W) of integers or floats, found {dataset.shape} of "
-            f"{dataset.id.get_type()}"
+            f"{_describe_dtype(dataset)}"
         )
     check_patches(dataset)
     settings = _settings(file) if ours and chosen.strip("/") == schema.PATCHES else None
@@ -91,6 +91,13 @@ def _candidates(file: h5py.File) -> list[str]:
     return [name for name, dataset in datasets if dataset.ndim == 3 and _kind(dataset) in "uif"]
 
 
+def _describe_dtype(dataset: h5py.Dataset) -> str:
+    try:
+        return str(dataset.dtype)
+    except TypeError as error:
+        return str(error)
+
+
 def _kind(dataset: h5py.Dataset) -> str:
     try:
         return dataset.dtype.kind
@@ -117,33 +124,12 @@ def read_columns(path: str | Path, group: str) -> Columns:
 def columns_of(file: h5py.File, path: str | Path, group: str) -> Columns:
     """Read all columns of a group of an open file, as :func:`read_columns` does; its path is for the message."""
     columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
-    if not isinstance(file.get(group), h5py.Group):
+    if group not in file:
         raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
-    found = {column.name: _column(file, path, f"/{group}/{column.name}", column) for column in columns}
-    if group == schema.INDEX and len(scene := found["scene"]):
-        names = file.get(f"{schema.SCENES}/name")
-        count = names.shape[0] if isinstance(names, h5py.Dataset) and names.ndim else 0
-        if not 0 <= scene.min() <= scene.max() < count:
-            raise FormatError(
-                f"{path}: expected /{group}/scene to name some of {count} scenes, found {scene.min()} to {scene.max()}; "
-                f"run `sar-h5 verify {path}`"
-            )
-    return found
-
-
-def _column(file: h5py.File, path: str | Path, place: str, column: Column) -> npt.NDArray[Any]:
-    dataset = file.get(place)
-    if isinstance(dataset, h5py.Dataset):
-        is_text = h5py.check_string_dtype(dataset.dtype) is not None
-        fits = is_text if column.dtype == "utf-8" else dataset.dtype == np.dtype(column.dtype)
-        if fits and dataset.ndim == (2 if column.width else 1) and dataset.shape[1:] in ((), (column.width,)):
-            values: npt.NDArray[Any] = dataset.asstr()[:] if is_text else dataset[:]
-            return values
-    found = f"{dataset.dtype} of shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "no dataset"
-    raise FormatError(
-        f"{path}: expected {place} as {column.dtype} with {column.width or 1} columns, found {found}; run "
-        f"`sar-h5 verify {path}`"
-    )
+    return {
+        column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
+        for column in columns
+    }
 
 
 def holds_codes(path: str | Path) -> bool:

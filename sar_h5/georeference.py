@@ -101,8 +101,14 @@ def locate_patches(
 
     Returns:
         ``bounds`` float64 (n, 4), ``transform`` float64 (n, 6), and ``index``, ``scene``, ``row``, ``col`` int64 (n,).
+
+    Raises:
+        TypeError, ValueError: where columns hold something other than numbers, or name scenes that are not there.
     """
     scene, row, col = (index[name][patches].astype(np.int64) for name in ("scene", "row", "col"))
+    count = len(scenes["transform"])
+    if scene.size and not 0 <= scene.min() <= scene.max() < count:
+        raise ValueError(f"/index/scene holds {scene.min()} to {scene.max()} where there are {count} scenes")
     transforms = [
         patch_transform(scenes["transform"][number], top, left)
         for number, top, left in zip(scene.tolist(), row.tolist(), col.tolist(), strict=True)

@@ -258,8 +258,8 @@ def _text(value: object) -> str:
 def _integer(value: object) -> int:
     if not isinstance(value, (int, np.integer)):
         raise TypeError(f"expected an integer, found {type(value).__name__}")
-    if abs(int(value)) >= 1 << 31:
-        raise ValueError(f"expected an integer of 32 bits, found {value}")
+    if not -1 << 63 <= int(value) < 1 << 63:
+        raise ValueError(f"expected an integer of 64 bits, found {value}")
     return int(value)
 
 
