@@ -20,6 +20,9 @@ from sar_h5.errors import UnsafeFileError
 MOST_OBJECTS = 100_000
 """How many links a file may hold; those of this package hold about 40."""
 
+MOST_DEPTH = 100
+"""How deep groups may be nested."""
+
 MOST_PATCHES = 50_000_000
 """How many patches; the table of their places takes 17 bytes for each, their index 20."""
 
@@ -40,13 +43,17 @@ def walk_objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Datas
     Without recursion, since a file can nest a million groups, or hold itself; each object comes once.
 
     Raises:
-        UnsafeFileError: where a link leads to another file or is of an unknown kind, or where there are too many.
+        UnsafeFileError: where a link leads to another file or is of an unknown kind, or where there are too many, or too
+            deep.
     """
-    waiting = deque([("", file.id)])
+    waiting = deque([("", file.id, 0)])
     seen = {_address(h5py.h5o.open(file.id, b"."))}
     count = 0
     while waiting:
-        above, group = waiting.popleft()
+        above, group, depth = waiting.popleft()
+        if depth > MOST_DEPTH:
+            reason = f"expected groups in at most {MOST_DEPTH} others, found more; {_DISTRUST}"
+            raise UnsafeFileError.at(file.filename, f"{above[:80]}...", reason)
         for link, kind in _links(group, file.filename, MOST_OBJECTS - count):
             count += 1
             name = f"{above}/{link.decode(errors='backslashreplace')}"
@@ -61,7 +68,7 @@ def walk_objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Datas
             seen.add(_address(item))
             if isinstance(item, h5py.h5g.GroupID):
                 yield name, h5py.Group(item)
-                waiting.append((name, item))
+                waiting.append((name, item, depth + 1))
             elif isinstance(item, h5py.h5d.DatasetID):
                 yield name, h5py.Dataset(item)
 
