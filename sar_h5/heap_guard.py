@@ -45,6 +45,10 @@ class GuardedFile(io.FileIO):
         super().__init__(path, "rb")
         self.damage: str | None = None
 
+    def __repr__(self) -> str:
+        """Return the path: h5py takes this as the name of the file."""
+        return str(self.name)
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from where the file is, as any file does.
 
