@@ -100,7 +100,7 @@ def _describe_dtype(dataset: h5py.Dataset) -> str:
 
 def _kind(dataset: h5py.Dataset) -> str:
     try:
-        return dataset.dtype.kind
+        return str(dataset.dtype.kind)
     except TypeError:  # of a type that NumPy has no equal of
         return "V"
 

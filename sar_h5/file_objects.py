@@ -34,7 +34,7 @@ MOST_COLUMNS_NBYTES = 2 << 30
 Those of 720,953 patches take 20 MB."""
 
 _DISTRUST = "no file of this package is like that: do not use it where you do not know who made it"
-_ADVICE = "copy what you need into one file (h5py: File.copy with expand_external=True), if you trust where it points"
+_ADVICE = "copy what you need into one file (h5py: File.copy, expand_external=True), if you trust where it points"
 
 
 def walk_objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
@@ -89,8 +89,8 @@ def check_objects(file: h5py.File) -> None:
             columns_nbytes += _check_column(file.filename, name, item.id)
             if columns_nbytes > MOST_COLUMNS_NBYTES:
                 reason = (
-                    f"expected columns of at most {MOST_COLUMNS_NBYTES:,} bytes together, found {columns_nbytes:,} up to "
-                    f"this one of shape {item.shape}; {_DISTRUST}"
+                    f"expected columns of at most {MOST_COLUMNS_NBYTES:,} bytes together, found {columns_nbytes:,} "
+                    f"up to this one of shape {item.shape}; {_DISTRUST}"
                 )
                 raise UnsafeFileError.at(file.filename, name, reason)
 
@@ -117,7 +117,9 @@ def check_patches(patches: h5py.Dataset) -> None:
     if creation.get_layout() == h5py.h5d.CONTIGUOUS and patches.id.get_offset() is not None:
         end, held = patches.id.get_offset() + nbytes, patches.file.id.get_filesize()
         if end > held:
-            reason = f"expected its {nbytes:,} bytes to lie in the file, which ends {end - held:,} before; copy it again"
+            reason = (
+                f"expected its {nbytes:,} bytes to lie in the file, which ends {end - held:,} before; copy it again"
+            )
             raise UnsafeFileError.at(path, place, reason)
 
 
@@ -171,4 +173,5 @@ def _check_column(filename: str, name: str, dataset: h5py.h5d.DatasetID) -> int:
         raise UnsafeFileError.at(filename, name, reason)
     creation = dataset.get_create_plist()
     chunk = creation.get_chunk() if creation.get_layout() == h5py.h5d.CHUNKED else ()
-    return (math.prod(dataset.shape or ()) + math.prod(chunk)) * kind.get_size()
+    count: int = math.prod(dataset.shape or ()) + math.prod(chunk)
+    return count * int(kind.get_size())

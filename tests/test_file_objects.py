@@ -71,7 +71,7 @@ def test_what_lies_in_another_file_is_refused_by_all_ways_to_open_one(sound: Pat
 def test_no_library_opens_a_file_outside_either(sound: Path, tmp_path: Path) -> None:
     paths = [spoiled(sound, tmp_path, name, spoil) for name, spoil in LEADS_OUTSIDE.items()]
     trace = tmp_path / "trace.txt"
-    judge(tmp_path, "info values verify splitting", paths, "strace", "-f", "-e", "trace=openat,open", "-o", str(trace))
+    judge(tmp_path, "values verify splitting", paths, "strace", "-f", "-e", "trace=openat,open", "-o", str(trace))
     opened = trace.read_text(errors="replace")
     assert str(paths[-1]) in opened
     assert "/outside/" not in opened
@@ -80,7 +80,7 @@ def test_no_library_opens_a_file_outside_either(sound: Path, tmp_path: Path) -> 
 
 def test_files_that_announce_terabytes_are_refused_in_little_memory(sound: Path, tmp_path: Path) -> None:
     paths = [spoiled(sound, tmp_path, name, spoil) for name, spoil in TOO_LARGE.items()]
-    for path, found in judge(tmp_path, "info dict verify splitting", paths).items():
+    for path, found in judge(tmp_path, "dict verify splitting", paths).items():
         assert not [text for text in found.values() if "FAILED" in text], path
         assert found["dict"].startswith("UnsafeFileError"), path
         assert "this package" in found["dict"] or "expected at most" in found["dict"], path
@@ -88,7 +88,7 @@ def test_files_that_announce_terabytes_are_refused_in_little_memory(sound: Path,
 
 def test_files_with_anything_in_the_place_of_anything_raise_errors_of_this_package(sound: Path, tmp_path: Path) -> None:
     paths = [spoiled(sound, tmp_path, name, spoil) for name, spoil in MISSHAPEN.items()]
-    found = judge(tmp_path, "info dict checked", paths)
+    found = judge(tmp_path, "info dict", paths)
     assert {path: text for path, texts in found.items() for text in texts.values() if "FAILED" in text} == {}
     for name in ("a-table-of-NaN", "a-table-above-1", "a-table-of-texts", "patches-that-are-a-group"):
         assert found[name]["dict"].startswith("FormatError"), name

@@ -170,7 +170,9 @@ class _Lines:
         elif self.of_record > MAX_RECORD:
             found = f"a record of more than {MAX_RECORD:,} characters"
         if found:
-            raise SourceError(f"{self._path}: expected lines of text, found {found} in line {self._number}; is this a CSV?")
+            raise SourceError(
+                f"{self._path}: expected lines of text, found {found} in line {self._number}; is this a CSV?"
+            )
         return line
 
 

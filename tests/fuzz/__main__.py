@@ -34,7 +34,16 @@ def fuzz(target: str, seconds: float, seed: int, corpus: Path, *, guided: bool) 
     end = time.monotonic() + seconds
     total = {"target": target, "guided": guided, "executions": 0, "edges": 0, "features": 0, "brought_down": 0}
     while (left := end - time.monotonic()) > 1:
-        command = [sys.executable, "-m", "tests.fuzz.loop", target, str(corpus), str(int(left)), str(seed), str(int(guided))]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz.loop",
+            target,
+            str(corpus),
+            str(int(left)),
+            str(seed),
+            str(int(guided)),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         lines = _STATUS.findall(done.stderr)
         counts = [int(number) for number in _DONE.findall(done.stderr)] or [int(line[0]) for line in lines[-1:]]

@@ -53,7 +53,7 @@ def main() -> None:
                 (corpus / "found" / f"{key}.txt").write_text("".join(traceback.format_exception(error)))
 
     def mutate(data: bytes, most_nbytes: int, number: int) -> bytes:
-        generator = random.Random(number)
+        generator = random.Random(number)  # noqa: S311 - to repeat a run
         base = data if int(guided) else generator.choice(seeds)
         return mutators.mutate(name, base, most_nbytes, generator, atheris.Mutate)
 

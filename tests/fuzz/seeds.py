@@ -93,8 +93,8 @@ def manifest_seeds() -> list[bytes]:
     """Tables in every dialect."""
     return [
         b"scene,orbit,ok\na,1,true\nb,2,false\n",
-        b"\xef\xbb\xbfname;x\r\n\"a\";1.5\r\nb;\r\n",
-        b"scene_name\tt\na\t\"x\"\"y\nz\"\nb\t007\n",
+        b'\xef\xbb\xbfname;x\r\n"a";1.5\r\nb;\r\n',
+        b'scene_name\tt\na\t"x""y\nz"\nb\t007\n',
     ]
 
 
@@ -127,17 +127,88 @@ def bounds_seeds() -> list[bytes]:
     ]
 
 
-_OPCODES = [bytes([code]) for code in b"(.012FIJKLMNPQRSTUVXabcdeghijlopqrstu}]\x80\x81\x82\x85\x86\x87\x88\x8a\x8b\x93\x94\x95\x96\x97\x98"]
+_OPCODES = [
+    bytes([code])
+    for code in b"(.012FIJKLMNPQRSTUVXabcdeghijlopqrstu}]\x80\x81\x82\x85\x86\x87\x88\x8a\x8b\x93\x94\x95\x96\x97\x98"
+]
 _GLOBALS = [b"cnumpy\nndarray\n", b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n_reconstruct\n", b"cos\nsystem\n"]
 
 TOKENS: dict[str, list[bytes]] = {
-    "npy": [b"'descr': ", b"'<f4'", b"'|O'", b"'shape': ", b"(1099511627776, 1)", b"(-1, 4, 4)", b"True", b"\x93NUMPY\x03\0"],
-    "metadata": [*_OPCODES, *_GLOBALS, b"cpathlib\nPosixPath\n", b"c_codecs\nencode\n", b"\x96" + b"\xff" * 7 + b"\x7f"],
-    "hdf5": [b"OHDR\x02", b"OCHK", b"GCOL\1\0\0\0", b"FRHP", b"FHDB", b"BTHD", b"FAHD", b"EAHD", b"SNOD", b"TREE", b"\xff" * 8],
-    "geotiff": [b"II*\0", b"II+\0", b"\x00\x87", b"\xaf\x87", b"\x82\x84", b"\x80\xa4", b"\x81\xa4", b"\x42\x01", b"\x44\x01"],
-    "manifest": [b"scene", b'"', b'""', b";", b"\t", b"\0", b"\r", b"\xff\xfe", b"inf", b"nan", b"-0", b"1e999", b"9" * 400],
-    "safe": [b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>", b"&a;", b"../", b"/", b"\0\0\0\0", b"measurement/"],
-    "bounds": [b'"vmin"', b"NaN", b"Infinity", b"1e400", b"9" * 5000, b"[" * 2000, b"null", b"\xff\xfe", b"\x93NUMPY\1\0"],
+    "npy": [
+        b"'descr': ",
+        b"'<f4'",
+        b"'|O'",
+        b"'shape': ",
+        b"(1099511627776, 1)",
+        b"(-1, 4, 4)",
+        b"True",
+        b"\x93NUMPY\x03\0",
+    ],
+    "metadata": [
+        *_OPCODES,
+        *_GLOBALS,
+        b"cpathlib\nPosixPath\n",
+        b"c_codecs\nencode\n",
+        b"\x96" + b"\xff" * 7 + b"\x7f",
+    ],
+    "hdf5": [
+        b"OHDR\x02",
+        b"OCHK",
+        b"GCOL\1\0\0\0",
+        b"FRHP",
+        b"FHDB",
+        b"BTHD",
+        b"FAHD",
+        b"EAHD",
+        b"SNOD",
+        b"TREE",
+        b"\xff" * 8,
+    ],
+    "geotiff": [
+        b"II*\0",
+        b"II+\0",
+        b"\x00\x87",
+        b"\xaf\x87",
+        b"\x82\x84",
+        b"\x80\xa4",
+        b"\x81\xa4",
+        b"\x42\x01",
+        b"\x44\x01",
+    ],
+    "manifest": [
+        b"scene",
+        b'"',
+        b'""',
+        b";",
+        b"\t",
+        b"\0",
+        b"\r",
+        b"\xff\xfe",
+        b"inf",
+        b"nan",
+        b"-0",
+        b"1e999",
+        b"9" * 400,
+    ],
+    "safe": [
+        b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]>",
+        b"&a;",
+        b"../",
+        b"/",
+        b"\0\0\0\0",
+        b"measurement/",
+    ],
+    "bounds": [
+        b'"vmin"',
+        b"NaN",
+        b"Infinity",
+        b"1e400",
+        b"9" * 5000,
+        b"[" * 2000,
+        b"null",
+        b"\xff\xfe",
+        b"\x93NUMPY\1\0",
+    ],
 }
 """What libFuzzer's dictionary and the mutators put into inputs."""
 
