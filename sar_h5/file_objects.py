@@ -43,8 +43,8 @@ def walk_objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Datas
     Without recursion, since a file can nest a million groups, or hold itself; each object comes once.
 
     Raises:
-        UnsafeFileError: where a link leads to another file or is of an unknown kind, or where there are too many, or too
-            deep.
+        UnsafeFileError: where a link leads to another file or is of an unknown kind, or where there are too many of
+            them, or too deep.
     """
     waiting = deque([("", file.id, 0)])
     seen = {_address(h5py.h5o.open(file.id, b"."))}

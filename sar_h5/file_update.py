@@ -143,7 +143,7 @@ class FileUpdate:
             )
         try:
             return h5py.File(self._overlay, "r+", libver=schema.LIBVER)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise FormatError(
                 f"{self.path}: expected an HDF5 file, found one that HDF5 cannot open: {error}"
             ) from error

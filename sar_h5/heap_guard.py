@@ -126,7 +126,14 @@ def find_heap_damage(path: str | Path) -> str | None:
                 patches = file.get(schema.PATCHES)
                 for holder in (file, *(() if patches is None else (patches,)), *methods):
                     _read_attributes(raw, holder)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError):  # ValueError: of a link to another file, too
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            OverflowError,
+        ):  # ValueError: of a link to another file, too
             return raw.damage
     return raw.damage
 

@@ -33,11 +33,11 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
     _check_heap(path)
     # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
     # with h5py's default, most likely, or with locks.
-    reason: OSError | None = None
+    reason: Exception | None = None
     for locking in (None, False, True, "best-effort") if kept else (False, None, True, "best-effort"):
         try:
             return _checked(h5py.File(path, "r", locking=locking), path)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             reason = error
             if not any(words in str(error) for words in _RETRIED):
                 break
@@ -66,7 +66,7 @@ def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
             raw = stack.enter_context(GuardedFile(path))
             # HDF5 itself does not look at the mark of a writer in Python files.
             file = open_file(path) if read_superblock(raw).in_use else _checked(h5py.File(raw, "r"), path)
-        except OSError:
+        except (OSError, OverflowError):
             file = open_file(path)  # which says what is wrong
         yield stack.enter_context(file)
 
@@ -86,8 +86,7 @@ def name_damage(path: str | Path, what: str = "a sound file") -> Iterator[None]:
         yield
     except SarH5Error:
         raise
-    # The last two where a group stands for a column, or numbers for text.
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except DAMAGE as error:
         raise FormatError(
             f"{path}: expected {what}, found damage: {error}; run `sar-h5 verify {path}` for all of it"
         ) from error
@@ -123,6 +122,13 @@ def _open_while_written(path: str | Path) -> h5py.File:
             "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
         ) from error
 
+
+DAMAGE = (
+    *(OSError, RuntimeError, ValueError, KeyError, IndexError, MemoryError),
+    *(AttributeError, TypeError),  # where a group stands for a column, or numbers for text
+    OverflowError,  # of addresses beyond 63 bits, in a Python file
+)
+"""What h5py raises, anywhere, where a file is damaged."""
 
 _RETRIED = ("flag values don't match", "unable to lock file")
 """How HDF5 refuses a way of locking where another one may do."""

@@ -10,13 +10,14 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import file_objects, schema
-from sar_h5.errors import UnsafeFileError
+from sar_h5 import file_objects, schema, verify
+from sar_h5.errors import FormatError, UnsafeFileError
 from sar_h5.file_objects import check_objects, walk_objects
 from sar_h5.file_update import FileUpdate
 from sar_h5.heap_guard import GuardedFile
 from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.reader import PatchReader
+from tests.fuzz.mutators import restore_checksums
 from tests.hostile_files import LEADS_OUTSIDE, MISSHAPEN, TOO_LARGE, Spoil, make_sound, nest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,6 +133,28 @@ def test_contiguous_patches_beyond_the_end_of_the_file_are_refused(tmp_path: Pat
         file_objects.check_patches(patches)
         with pytest.raises(UnsafeFileError, match="to lie in the file, which ends"):
             file_objects.check_patches(_Longer(patches, offset))
+
+
+@pytest.mark.parametrize("address", [1 << 63, (1 << 64) - 2, 1 << 40])
+def test_objects_at_places_that_no_file_has_are_damage(sound: Path, tmp_path: Path, address: int) -> None:
+    content = bytearray(sound.read_bytes())
+    content[36:44] = address.to_bytes(8, "little")  # of the root group, in the superblock
+    restore_checksums(content)
+    path = tmp_path / "a.h5"
+    path.write_bytes(content)
+    for opening in (open_file, open_as_it_is, lambda path: FileUpdate(Path(path))):
+        with pytest.raises(FormatError, match=r"a\.h5: expected"), opening(path):
+            pass
+    assert [str(problem.kind) for problem in verify(path).problems] == ["corrupt"]
+
+
+def test_checksums_are_restored_as_hdf5_makes_them(sound: Path) -> None:
+    content = bytearray(sound.read_bytes())
+    restore_checksums(content)
+    assert bytes(content) == sound.read_bytes()
+    content[44:48] = b"none"
+    restore_checksums(content)
+    assert bytes(content) == sound.read_bytes()
 
 
 class _Longer:

@@ -66,6 +66,7 @@ def main() -> None:
             f"-dict={corpus / 'tokens.txt'}",
             f"-artifact_prefix={corpus / 'found'}/",
             f"-max_len={1 << 17}",
+            f"-report_slow_units={2 * SECONDS}",
             "-rss_limit_mb=4000",
             "-len_control=0",
             "-print_final_stats=1",
