@@ -15,6 +15,7 @@ from sar_h5.errors import FormatError, UnsafeFileError
 from sar_h5.file_objects import check_objects, walk_objects
 from sar_h5.file_update import FileUpdate
 from sar_h5.heap_guard import GuardedFile
+from sar_h5.info import read_info
 from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.reader import PatchReader
 from tests.fuzz.mutators import restore_checksums
@@ -95,6 +96,15 @@ def test_files_with_anything_in_the_place_of_anything_raise_errors_of_this_packa
         assert found[name]["dict"].startswith("FormatError"), name
     assert "a code lies outside the table of 3" in found["a-table-shorter-than-the-codes"]["dict"]
     assert "there are 2 scenes" in found["scenes-that-are-not-there"]["dict"]
+
+
+def test_what_a_file_says_cannot_command_the_terminal(sound: Path, tmp_path: Path) -> None:
+    path = spoiled(sound, tmp_path, "a", MISSHAPEN["names that control the terminal"])
+    with h5py.File(path, "r+", libver=schema.LIBVER) as file:
+        file.attrs["title"] = "\x1b]0;owned\x07"
+    text = read_info(path).to_text()
+    assert "\N{REPLACEMENT CHARACTER}]0;owned\N{REPLACEMENT CHARACTER}" in text
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
 
 
 def test_a_million_groups_or_groups_within_groups_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
