@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sar_h5 import file_objects, schema, verify
-from sar_h5.errors import FormatError, UnsafeFileError
+from sar_h5.errors import FormatError, SarH5Error, UnsafeFileError
 from sar_h5.file_objects import check_objects, walk_objects
 from sar_h5.file_update import FileUpdate
 from sar_h5.heap_guard import GuardedFile
@@ -19,7 +19,16 @@ from sar_h5.info import read_info
 from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.reader import PatchReader
 from tests.fuzz.mutators import restore_checksums
-from tests.hostile_files import LEADS_OUTSIDE, MISSHAPEN, TOO_LARGE, Spoil, make_sound, nest
+from tests.hostile_files import (
+    ATTRIBUTES,
+    LEADS_OUTSIDE,
+    MISSHAPEN,
+    TOO_LARGE,
+    Spoil,
+    attribute_values,
+    make_sound,
+    nest,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,6 +105,22 @@ def test_files_with_anything_in_the_place_of_anything_raise_errors_of_this_packa
         assert found[name]["dict"].startswith("FormatError"), name
     assert "a code lies outside the table of 3" in found["a-table-shorter-than-the-codes"]["dict"]
     assert "there are 2 scenes" in found["scenes-that-are-not-there"]["dict"]
+
+
+def test_attributes_of_every_kind_raise_errors_of_this_package(sound: Path, tmp_path: Path) -> None:
+    with h5py.File(shutil.copy(sound, tmp_path / "kinds.h5"), "r+") as file:
+        kinds = sorted(attribute_values(file))
+    pairs = [(name, kind) for name in ATTRIBUTES for kind in kinds]
+    chosen = np.random.default_rng(0).choice(len(pairs), 40, replace=False)
+    for name, kind in [("patch_size", "huge"), ("stride", "huge"), *(pairs[number] for number in chosen)]:
+        path = Path(shutil.copy(sound, tmp_path / "a.h5"))
+        with h5py.File(path, "r+", libver=schema.LIBVER) as file:
+            for holder in (file, file["patches"]):
+                holder.attrs[name] = attribute_values(file)[kind]
+        try:
+            assert read_info(path).to_text()
+        except SarH5Error as error:
+            assert "a.h5" in str(error), (name, kind)  # noqa: PT017 - it need not be refused
 
 
 def test_what_a_file_says_cannot_command_the_terminal(sound: Path, tmp_path: Path) -> None:
