@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.errors import FormatError
+from sar_h5.file_objects import check_patches, walk_objects
 from sar_h5.opening import open_as_it_is, open_file
 from sar_h5.schema import FileSettings
 
@@ -54,12 +55,18 @@ def find_patches(file: h5py.File, name: str | None) -> PatchSource:
         raise FormatError(
             f"{file.filename}: expected a dataset {chosen}, found {', '.join(_candidates(file)) or 'none'}"
         )
-    if dataset.ndim != 3 or dataset.dtype.kind not in "uif":
+    if dataset.ndim != 3 or _kind(dataset) not in "uif":
         raise FormatError(
             f"{file.filename}: expected {chosen} as (N, H, W) of integers or floats, found {dataset.shape} of "
-            f"{dataset.dtype}"
+            f"{_describe_dtype(dataset)}"
         )
+    check_patches(dataset)
     settings = _settings(file) if ours and chosen.strip("/") == schema.PATCHES else None
+    if settings is not None and dataset.shape[1:] != (settings.patch_size, settings.patch_size):
+        raise FormatError(
+            f"{file.filename}: expected patches of {settings.patch_size} x {settings.patch_size} as patch_size says, "
+            f"found {dataset.shape}; run `sar-h5 verify {file.filename}`"
+        )
     return PatchSource(chosen, dataset.shape, dataset.dtype, settings)
 
 
@@ -80,14 +87,22 @@ def _settings(file: h5py.File) -> FileSettings:
 
 
 def _candidates(file: h5py.File) -> list[str]:
-    found: list[str] = []
+    datasets = ((name, item) for name, item in walk_objects(file) if isinstance(item, h5py.Dataset))
+    return [name for name, dataset in datasets if dataset.ndim == 3 and _kind(dataset) in "uif"]
 
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset) and item.ndim == 3 and item.dtype.kind in "uif":
-            found.append(f"/{name}")
 
-    file.visititems(visit)
-    return found
+def _describe_dtype(dataset: h5py.Dataset) -> str:
+    try:
+        return str(dataset.dtype)
+    except TypeError as error:
+        return str(error)
+
+
+def _kind(dataset: h5py.Dataset) -> str:
+    try:
+        return str(dataset.dtype.kind)
+    except TypeError:  # of a type that NumPy has no equal of
+        return "V"
 
 
 def _only_candidate(file: h5py.File) -> str:

@@ -100,6 +100,27 @@ class FormatError(SarH5Error, ValueError):
     """A file that is not what this package reads, or a departure from the format."""
 
 
+class UnsafeFileError(FormatError):
+    """A file that leads to other files, or announces more than it can hold; made by :meth:`at`.
+
+    Built from a message alone as well, since that is how exceptions come back from worker processes.
+
+    Attributes:
+        place: of what is refused, within the file.
+        reason: what was expected there and what was found.
+    """
+
+    def __init__(self, message: str, *, place: str = "/", reason: str = "") -> None:
+        self.place = place
+        self.reason = reason or message
+        super().__init__(message)
+
+    @classmethod
+    def at(cls, path: str, place: str, reason: str) -> UnsafeFileError:
+        """Describe what is refused at a place within a file, and why."""
+        return cls(f"{path}: {place}: {reason}", place=place, reason=reason)
+
+
 class CorruptPatchError(FormatError):
     """A patch whose stored bytes cannot be turned back into values; made by :meth:`at`.
 

@@ -21,6 +21,8 @@ import h5py
 
 from sar_h5 import schema
 from sar_h5.errors import FormatError, OutputError, SourceError
+from sar_h5.file_objects import check_objects
+from sar_h5.opening import name_damage
 from sar_h5.overlay import Overlay
 from sar_h5.pending import OutputLock
 from sar_h5.superblock import read_superblock
@@ -43,7 +45,7 @@ class FileUpdate:
 
     Raises:
         SourceError: on entering, where there is no such file.
-        FormatError: on entering, where HDF5 cannot open it.
+        FormatError: on entering, where HDF5 cannot open it, or it leads to other files.
         OutputError: on entering, where it may not be written to, or somebody else is writing to it.
     """
 
@@ -63,7 +65,9 @@ class FileUpdate:
             self._raw = self._stack.enter_context(self._open())
             self._overlay = Overlay(self._raw)
             self._old_nbytes = self._overlay.nbytes
-            self.file = self._open_overlay()
+            self.file = self._stack.enter_context(self._open_overlay())
+            with name_damage(self.path):
+                check_objects(self.file)
             self._stack = self._stack.pop_all()
         return self
 
@@ -139,7 +143,7 @@ class FileUpdate:
             )
         try:
             return h5py.File(self._overlay, "r+", libver=schema.LIBVER)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise FormatError(
                 f"{self.path}: expected an HDF5 file, found one that HDF5 cannot open: {error}"
             ) from error

@@ -63,10 +63,11 @@ def box_patches(
         float64 (n, 4): left, bottom, right, top; NaN where the scene has no geo-reference, or the place is unknown.
     """
     a, b, c, d, e, f = transforms.T
-    left, top = a * col + b * row + c, d * col + e * row + f
     corners = [(y, x) for y in (0, height) for x in (0, width)]
-    xs = np.stack([a * x + b * y + left for y, x in corners])
-    ys = np.stack([d * x + e * y + top for y, x in corners])
+    with np.errstate(invalid="ignore", over="ignore"):  # of transforms that lead to infinity
+        left, top = a * col + b * row + c, d * col + e * row + f
+        xs = np.stack([a * x + b * y + left for y, x in corners])
+        ys = np.stack([d * x + e * y + top for y, x in corners])
     boxes = np.stack([xs.min(axis=0), ys.min(axis=0), xs.max(axis=0), ys.max(axis=0)], axis=1)
     boxes[(row == UNKNOWN) | (col == UNKNOWN)] = math.nan
     return boxes
@@ -100,8 +101,14 @@ def locate_patches(
 
     Returns:
         ``bounds`` float64 (n, 4), ``transform`` float64 (n, 6), and ``index``, ``scene``, ``row``, ``col`` int64 (n,).
+
+    Raises:
+        TypeError, ValueError: where columns hold something other than numbers, or name scenes that are not there.
     """
     scene, row, col = (index[name][patches].astype(np.int64) for name in ("scene", "row", "col"))
+    count = len(scenes["transform"])
+    if scene.size and not 0 <= scene.min() <= scene.max() < count:
+        raise ValueError(f"/index/scene holds {scene.min()} to {scene.max()} where there are {count} scenes")
     transforms = [
         patch_transform(scenes["transform"][number], top, left)
         for number, top, left in zip(scene.tolist(), row.tolist(), col.tolist(), strict=True)

@@ -115,7 +115,7 @@ class FileInfo:
         lines += [_scene_line(scene) for scene in self.scenes[:_MOST_SCENES]]
         if len(self.scenes) > _MOST_SCENES:
             lines.append(f"    ... and {len(self.scenes) - _MOST_SCENES:,} more (--json lists all)")
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
 
     def _describe_left_out(self) -> list[str]:
         """Say what of the conversion's result is not in the file, if something is not."""
@@ -203,6 +203,11 @@ def _scenes(path: str | Path) -> tuple[dict[str, Any], ...]:
         {name: _plain(value) for name, value in zip(names, row, strict=True)}
         for row in zip(*(columns[name] for name in names), strict=True)
     )
+
+
+def _printable(line: str) -> str:
+    """Replace what a terminal would take for a command: names and history come from whoever made the file."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _scene_line(scene: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
 
 from sar_h5.errors import FormatError, SarH5Error, SourceError
+from sar_h5.file_objects import check_objects
 from sar_h5.heap_guard import GuardedFile, find_heap_damage
 from sar_h5.superblock import read_superblock
 
@@ -23,7 +24,8 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
 
     Raises:
         SourceError: where it is not there.
-        FormatError: where it is not an HDF5 file, or an incomplete one.
+        FormatError: where it is not an HDF5 file, or an incomplete one, or leads to other files; see
+            :func:`sar_h5.file_objects.check_objects`.
     """
     if not Path(path).is_file():
         found = "a directory" if Path(path).is_dir() else "no such file"
@@ -31,11 +33,11 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
     _check_heap(path)
     # HDF5 refuses to open a file twice in one process with different locking; whoever has it open now has opened it
     # with h5py's default, most likely, or with locks.
-    reason: OSError | None = None
+    reason: Exception | None = None
     for locking in (None, False, True, "best-effort") if kept else (False, None, True, "best-effort"):
         try:
-            return h5py.File(path, "r", locking=locking)
-        except OSError as error:
+            return _checked(h5py.File(path, "r", locking=locking), path)
+        except (OSError, OverflowError) as error:
             reason = error
             if not any(words in str(error) for words in _RETRIED):
                 break
@@ -56,15 +58,15 @@ def open_as_it_is(path: str | Path) -> Iterator[h5py.File]:
 
     Raises:
         SourceError: where it is not there.
-        FormatError: where it is not an HDF5 file, or an incomplete one.
+        FormatError: where it is not an HDF5 file, or an incomplete one, or leads to other files.
     """
     with contextlib.ExitStack() as stack:
         try:
             _check_heap(path)
             raw = stack.enter_context(GuardedFile(path))
             # HDF5 itself does not look at the mark of a writer in Python files.
-            file = open_file(path) if read_superblock(raw).in_use else h5py.File(raw, "r")
-        except OSError:
+            file = open_file(path) if read_superblock(raw).in_use else _checked(h5py.File(raw, "r"), path)
+        except (OSError, OverflowError):
             file = open_file(path)  # which says what is wrong
         yield stack.enter_context(file)
 
@@ -84,29 +86,49 @@ def name_damage(path: str | Path, what: str = "a sound file") -> Iterator[None]:
         yield
     except SarH5Error:
         raise
-    # The last two where a group stands for a column, or numbers for text.
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except DAMAGE as error:
         raise FormatError(
             f"{path}: expected {what}, found damage: {error}; run `sar-h5 verify {path}` for all of it"
         ) from error
 
 
+def _checked(file: h5py.File, path: str | Path) -> h5py.File:
+    """Return a file that leads to no other one; close it where it does."""
+    try:
+        with name_damage(path):
+            check_objects(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def _check_heap(path: str | Path) -> None:
     damage = find_heap_damage(path)
     if damage is not None:
-        raise FormatError(f"{path}: expected a sound file, found {damage}, which HDF5 would never come back from")
+        raise FormatError(
+            f"{path}: expected a sound file, found {damage}, which HDF5 would never come back from; copy or make it "
+            "again"
+        )
 
 
 def _open_while_written(path: str | Path) -> h5py.File:
     """Open a file that a process in SWMR mode writes to; HDF5 lets nobody read along with others."""
     try:
-        return h5py.File(path, "r", locking=False, swmr=True)
+        return _checked(h5py.File(path, "r", locking=False, swmr=True), path)
     except OSError as error:
         raise FormatError(
             f"{path}: expected a complete file, found one that is open for writing: wait until the process that writes "
             "it is done. Where there is none, it was killed: make the file again, or try `h5clear -s` on a copy"
         ) from error
 
+
+DAMAGE = (
+    *(OSError, RuntimeError, ValueError, KeyError, IndexError, MemoryError),
+    *(AttributeError, TypeError),  # where a group stands for a column, or numbers for text
+    OverflowError,  # of addresses beyond 63 bits, in a Python file
+)
+"""What h5py raises, anywhere, where a file is damaged."""
 
 _RETRIED = ("flag values don't match", "unable to lock file")
 """How HDF5 refuses a way of locking where another one may do."""

@@ -35,6 +35,10 @@ class Overlay(io.RawIOBase):
         self._pages: dict[int, bytearray] = {}
         self.nbytes = os.fstat(raw.fileno()).st_size
 
+    def __repr__(self) -> str:
+        """Return the path of the file: h5py takes this as its name."""
+        return str(getattr(self._raw, "name", "a file in memory"))
+
     def readable(self) -> bool:
         """Return whether it can be read."""
         return True

@@ -262,7 +262,12 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             columns, names = self._store.index(), self._store.scenes()["name"]
             scene, row, col = (int(columns[name][number]) for name in ("scene", "row", "col"))
             return f"sample {sample}, scene {names[scene]}, row {row}, column {col}"
-        except (FormatError, LookupError):  # files of others tell nothing, damaged ones nothing to rely on
+        except (
+            FormatError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # files of others tell nothing, damaged ones nothing to rely on
             return f"sample {sample}"
 
     def _make_readable(self, numbers: npt.NDArray[np.int64], memory: Memory) -> Collated:
@@ -273,8 +278,19 @@ class PatchDataset(Dataset[Any], Generic[Store]):
             return content["image"]
         places: dict[str, npt.NDArray[Any]] = {}
         if self._sample == "dict":
-            places = locate_patches(numbers, self._store.index(), self._store.scenes(), height, width)
+            places = self._locate(numbers, height, width)
         return content | {name: memory.small(values) for name, values in places.items()}
+
+    def _locate(self, numbers: npt.NDArray[np.int64], height: int, width: int) -> dict[str, npt.NDArray[Any]]:
+        index, scenes = self._store.index(), self._store.scenes()
+        try:
+            return locate_patches(numbers, index, scenes, height, width)
+        except (TypeError, ValueError) as error:
+            path = self._store.path
+            raise FormatError(
+                f"{path}: expected places of patches in /index and /scenes, found damage: {error}; run `sar-h5 verify "
+                f"{path}`"
+            ) from error
 
     def _read(
         self, numbers: npt.NDArray[np.int64], symmetries: npt.NDArray[np.uint8] | None, memory: Memory

@@ -306,7 +306,18 @@ def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] |
             f"{file.filename}: expected codes of one or two bytes and a table /{schema.LUT}, found {source.dtype} and "
             f"{lut}; run `sar-h5 verify {file.filename}`"
         )
-    return np.asarray(lut[:], dtype=np.float32)
+    if lut.dtype != np.float32 or len(lut) > 1 << 8 * source.dtype.itemsize:
+        raise FormatError(
+            f"{file.filename}: expected /{schema.LUT} as float32 with a value for each code at most, found {lut.dtype} "
+            f"of shape {lut.shape}; run `sar-h5 verify {file.filename}`"
+        )
+    values: npt.NDArray[np.float32] = lut[:]
+    if len(values) and not (values.min() >= 0 and values.max() <= 1):  # nor NaN
+        raise FormatError(
+            f"{file.filename}: expected values in [0, 1] in /{schema.LUT}, found {values.min()} to {values.max()}; run "
+            f"`sar-h5 verify {file.filename}`"
+        )
+    return values
 
 
 def _read_table(path: str, file: h5py.File, source: PatchSource, *, checked: bool) -> ChunkTable | None:

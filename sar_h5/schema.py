@@ -275,9 +275,11 @@ def _text(value: object) -> str:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    raise TypeError(f"expected an integer, found {type(value).__name__}")
+    if not isinstance(value, (int, np.integer)):
+        raise TypeError(f"expected an integer, found {type(value).__name__}")
+    if not -1 << 63 <= int(value) < 1 << 63:
+        raise ValueError(f"expected an integer of 64 bits, found {value}")
+    return int(value)
 
 
 def _number(value: object) -> float:

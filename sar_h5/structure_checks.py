@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.chunk_table import read_chunk_table
+from sar_h5.errors import UnsafeFileError
+from sar_h5.file_objects import MOST_PATCH_NBYTES, check_patches, walk_objects
 from sar_h5.file_structure import Columns, Structure, StructureReport
 from sar_h5.opening import open_file
 from sar_h5.schema import Column, FileSettings
 from sar_h5.verify_report import Problem, ProblemKind
-
-MOST_PATCH_NBYTES = 1 << 30
-"""How large a patch may be that is read: 16,384 x 16,384 of float32."""
 
 _FROM_DAMAGE = (
     OSError,
@@ -43,6 +42,8 @@ def check_structure(path: str | Path) -> StructureReport:
             check = StructureCheck(file, problems)
             found = check.check()
             check.check_readable()
+    except UnsafeFileError as error:
+        problems.append(Problem(error.place, ProblemKind.WRONG_TYPE, error.reason))
     except _FROM_DAMAGE as error:  # what was found before still counts
         problems.append(Problem("/", ProblemKind.CORRUPT, f"HDF5 cannot read on: {error}"))
     return StructureReport(found, tuple(problems))
@@ -63,10 +64,6 @@ class StructureCheck:
         """Check everything that can be checked; None where the patches cannot be looked at."""
         if not self._check_root():
             return None
-        before = len(self._problems)
-        self._check_links(self._file)
-        if len(self._problems) > before:
-            return None
         settings = self._check_settings()
         patches = self._file.get(schema.PATCHES)
         if not isinstance(patches, h5py.Dataset):
@@ -74,6 +71,7 @@ class StructureCheck:
             return None
         if settings is None or not self._check_layout(patches, settings):
             return None
+        check_patches(patches)
         scenes = self._check_columns(schema.SCENES, schema.SCENE_COLUMNS, None)
         index = self._check_columns(schema.INDEX, schema.INDEX_COLUMNS, len(patches))
         lut = self._check_lut(settings)
@@ -101,20 +99,11 @@ class StructureCheck:
     def check_readable(self) -> None:
         """Visit every object and read every attribute, as tools do that show a file; what cannot be read raises."""
         dict(self._file.attrs)
-        self._file.visititems(_read_attributes)
+        for _, item in walk_objects(self._file):
+            dict(item.attrs)
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))
-
-    def _check_links(self, group: h5py.Group) -> None:
-        """Everything must lie in the file itself: a link to another file would have readers open that."""
-        for name in group:
-            link, place = group.get(name, getlink=True), f"{group.name.rstrip('/')}/{name}"
-            if isinstance(link, h5py.ExternalLink):
-                found = f"a link to {link.path} in {link.filename}"
-                self._add(place, ProblemKind.WRONG_TYPE, f"expected an object of this file, found {found}")
-            elif isinstance(link, h5py.HardLink) and group.get(name, getclass=True) is h5py.Group and group.name == "/":
-                self._check_links(group[name])
 
     def _check_left_out(
         self, scene: npt.NDArray[np.int32], counts: npt.NDArray[np.int64]
@@ -349,7 +338,3 @@ class StructureCheck:
             )
             return False
         return True
-
-
-def _read_attributes(_: str, item: h5py.HLObject) -> None:
-    dict(item.attrs)

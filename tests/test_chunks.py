@@ -14,7 +14,7 @@ from sar_h5 import convert
 from sar_h5.chunk_table import read_chunk_table
 from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
 from sar_h5.contents import read_columns
-from sar_h5.errors import CorruptPatchError, FormatError, SourceError
+from sar_h5.errors import CorruptPatchError, FormatError, SourceError, UnsafeFileError
 from sar_h5.opening import open_file
 from sar_h5.reader import PatchReader
 from tests.conftest import make_dn, make_shards
@@ -119,12 +119,15 @@ def test_a_user_block_before_the_file_is_no_obstacle(tmp_path: Path) -> None:
     assert_reads(tmp_path / "a.h5", data)
 
 
-def test_patches_behind_an_external_link_are_those_of_the_other_file(tmp_path: Path) -> None:
+def test_patches_behind_an_external_link_are_refused(tmp_path: Path) -> None:
     data = make_dn(0, (2, 16, 16))
     write(tmp_path / "other.h5", data, chunks=(1, 16, 16), **BLOSC)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["patches"] = h5py.ExternalLink("other.h5", "/patches")
-    assert_reads(tmp_path / "a.h5", data)
+    with pytest.raises(
+        UnsafeFileError, match=r"found a link to /patches in other\.h5; copy what you need into one file"
+    ):
+        PatchReader(tmp_path / "a.h5")
 
 
 @pytest.mark.parametrize("locking", [None, False, True, "best-effort"])

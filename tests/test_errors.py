@@ -8,7 +8,14 @@ import pickle
 import pytest
 
 from sar_h5 import errors
-from sar_h5.errors import BadSource, BadSourceError, CorruptPatchError, PatchIndexError, SarH5Error
+from sar_h5.errors import (
+    BadSource,
+    BadSourceError,
+    CorruptPatchError,
+    PatchIndexError,
+    SarH5Error,
+    UnsafeFileError,
+)
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 NEAREST_BUILTIN = {
@@ -25,6 +32,7 @@ NEAREST_BUILTIN = {
     "InsufficientMemoryError": MemoryError,
     "CannotResumeError": OSError,
     "FormatError": ValueError,
+    "UnsafeFileError": ValueError,
     "CorruptPatchError": ValueError,
     "PatchIndexError": IndexError,
 }
@@ -33,6 +41,7 @@ MADE = [
     BadSourceError(SOURCES),
     BadSourceError(SOURCES, "Mend them.", "nothing can be read"),
     CorruptPatchError.at("vv.h5", 3, "checksum"),
+    UnsafeFileError.at("vv.h5", "/patches", "expected a dataset"),
     PatchIndexError.outside(-9, 5),
 ]
 

@@ -42,6 +42,10 @@ READ_AHEAD_NBYTES = 12 << 20
 MOST_BLOCK_NBYTES = 128 << 20
 """GDAL decodes whole blocks. A compressed raster stored as one huge block would be held in memory as a whole."""
 
+MOST_SIDE_PX = 1 << 18
+"""How many rows or columns a raster may have: ten times those of an IW scene. A sparse file of kilobytes can announce a
+row of gigabytes, and rows are read whole."""
+
 _DTYPES = ("uint16", "float32", "float64")
 
 _SATELLITE = re.compile("Sentinel-1[A-D]")
@@ -58,8 +62,13 @@ def open_raster(gdal_path: str, jobs: int = 1) -> Iterator[rasterio.DatasetReade
     Raises:
         SourceError: where it cannot be opened, or fails while it is read.
     """
-    with gdal_errors(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES), _open_dataset(gdal_path, jobs) as dataset:
+    with gdal_errors(), _gdal_environment(), _open_dataset(gdal_path, jobs) as dataset:
         yield dataset
+
+
+def _gdal_environment() -> rasterio.Env:
+    # A side file x.tif.aux.xml may name any file, or an address, as a reference system, which GDAL then opens.
+    return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES, GDAL_PAM_ENABLED=False)
 
 
 def _open_dataset(gdal_path: str, jobs: int) -> rasterio.DatasetReader:
@@ -141,7 +150,7 @@ class GeoTiffScene:
             SourceError: where it cannot be opened any more, or its archive is damaged.
         """
         self.check_archive()
-        with gdal_errors(), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_NBYTES):
+        with gdal_errors(), _gdal_environment():
             return OpenScene(_open_dataset(self._file.gdal_path, 1), self._band)
 
     def check_archive(self) -> None:
@@ -190,7 +199,7 @@ class GeoTiffScene:
         def read(window: tuple[int, int]) -> npt.NDArray[np.generic]:
             dataset = free.get()
             try:
-                with rasterio.Env():  # takes over what GDAL says in this thread
+                with _gdal_environment():  # takes over what GDAL says in this thread
                     return self._read(dataset, window, buffers)
             finally:
                 free.put(dataset)
@@ -226,7 +235,7 @@ class OpenScene:
         Raises:
             SourceError: where they cannot be read.
         """
-        with gdal_errors(), rasterio.Env():  # takes over what GDAL says in this thread
+        with gdal_errors(), _gdal_environment():  # takes over what GDAL says in this thread
             pixels: npt.NDArray[np.generic] = self._dataset.read(self._band, window=Window(col, row, width, height))
             return pixels
 
@@ -299,6 +308,11 @@ def _check_layout(dataset: rasterio.DatasetReader) -> None:
         )
     if dtype not in _DTYPES:
         raise SourceError(f"expected dtype {', '.join(_DTYPES)}, found {dtype}")
+    if max(dataset.shape) > MOST_SIDE_PX:
+        raise SourceError(
+            f"expected at most {MOST_SIDE_PX:,} rows and columns, found {dataset.height:,} x {dataset.width:,}; cut it "
+            "into pieces with gdal_translate -srcwin"
+        )
     rows, cols = dataset.block_shapes[0]
     bands = dataset.count if dataset.interleaving == Interleaving.pixel else 1
     nbytes = rows * cols * bands * np.dtype(dtype).itemsize

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import tokenize
 import warnings
@@ -186,6 +187,9 @@ def _describe_bad_values(values: Floats, start: int) -> str:
     return f"patch {start + first} holds {what} ({count}); expected finite values in [0, 1]"
 
 
+MOST_HEADER_NBYTES = 16 << 10
+"""How much of a file is looked at for its header; NumPy refuses headers of more than 10,000 characters."""
+
 _BAD_HEADER = (ValueError, TypeError, KeyError, SyntaxError, SystemError, MemoryError, RecursionError)
 """All that NumPy's header parser, which evaluates a Python literal, raises at arbitrary bytes; with TokenError."""
 
@@ -203,17 +207,19 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, int, int], np.dtype[np.float32]]:
     """Read a ``.npy`` header; raise SourceError unless it announces square float32 patches in C order."""
-    if not file.read(1):
+    # A header may say that it is 4 GiB long, for which Python would take memory before it looks for them.
+    head = io.BytesIO(file.read(MOST_HEADER_NBYTES))
+    if not head.getvalue():
         raise SourceError("empty file (0 bytes); expected a .npy header")
-    file.seek(0)
     readers = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
     try:
-        version = npy_format.read_magic(file)
+        version = npy_format.read_magic(head)
         if version not in readers:
             raise SourceError(f"expected a .npy header of version 1.0 or 2.0, found {version[0]}.{version[1]}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote, and of deprecated dtypes
-            shape, fortran, dtype = readers[version](file)
+            shape, fortran, dtype = readers[version](head)
+        file.seek(head.tell())
     except (*_BAD_HEADER, tokenize.TokenError) as error:
         reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
         raise SourceError(f"expected a .npy file of patches, found no such header: {reason}") from error

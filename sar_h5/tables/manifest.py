@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ SCENE_COLUMN_NAMES = ("scene", "scene_name", "name")
 DELIMITERS = ",;\t"
 MAX_LINE = 1 << 20
 """Characters in a line. The module csv refuses fields of more than 131,072."""
+
+MAX_RECORD = 16 << 20
+"""Characters in a record. With quotes it may go on over any number of lines, and csv holds all of it."""
 
 _MOST_NAMED = 5
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
@@ -91,7 +95,8 @@ def _read_table(stream: TextIO, path: str, scenes: set[str]) -> _Table:
         scene = record[table.scene_column]
         if scene in scenes:
             table.rows[scene] = record
-            table.lines.setdefault(scene, []).append(line)
+            if len(lines := table.lines.setdefault(scene, [])) < _MOST_NAMED:
+                lines.append(line)
         elif len(table.others) < _MOST_NAMED:
             table.others.append(scene)
     return table
@@ -114,7 +119,7 @@ def _find_delimiter(stream: TextIO, path: str) -> str:
 
 
 def _find_scene_column(header: Sequence[str], path: str) -> int:
-    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if repeated:
         raise SourceError(f"{path}: expected different names of columns, found more than one {_listed(repeated)}")
     return next(header.index(name) for name in SCENE_COLUMN_NAMES if name in header)
@@ -122,9 +127,11 @@ def _find_scene_column(header: Sequence[str], path: str) -> int:
 
 def _records(stream: TextIO, path: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each record that is not an empty line, with the number of its first line."""
-    reader = csv.reader(_lines(stream, path), delimiter=delimiter, strict=True)
+    lines = _Lines(stream, path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
+        lines.of_record = 0
         try:
             record = next(reader, None)
         except csv.Error as error:
@@ -135,14 +142,38 @@ def _records(stream: TextIO, path: str, delimiter: str) -> Iterator[tuple[int, l
             yield line, record
 
 
-def _lines(stream: TextIO, path: str) -> Iterator[str]:
-    number = 0
-    while line := stream.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE or "\0" in line:
-            found = "a NUL character" if "\0" in line else f"more than {MAX_LINE:,} characters"
-            raise SourceError(f"{path}: expected lines of text, found {found} in line {number}; is this a CSV?")
-        yield line
+class _Lines:
+    """Lines of a text file, none too long, and not too many in a record.
+
+    Attributes:
+        of_record: characters of the record so far; whoever begins another one sets it to 0.
+    """
+
+    def __init__(self, stream: TextIO, path: str) -> None:
+        self.of_record = 0
+        self._stream, self._path, self._number = stream, path, 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(MAX_LINE + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self.of_record += len(line)
+        found = ""
+        if "\0" in line:
+            found = "a NUL character"
+        elif len(line) > MAX_LINE:
+            found = f"more than {MAX_LINE:,} characters"
+        elif self.of_record > MAX_RECORD:
+            found = f"a record of more than {MAX_RECORD:,} characters"
+        if found:
+            raise SourceError(
+                f"{self._path}: expected lines of text, found {found} in line {self._number}; is this a CSV?"
+            )
+        return line
 
 
 def _check_complete(table: _Table, path: str, scenes: Sequence[str]) -> None:
