@@ -92,7 +92,7 @@ def find_heap_damage(path: str | Path) -> str | None:
     with raw:
         try:
             with h5py.File(raw, "r") as file:
-                for holder in (file, file.get(schema.PATCHES)):
+                for holder in (file, *map(file.get, schema.PIXELS.values())):
                     dict({} if holder is None else holder.attrs)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError):
             return raw.damage

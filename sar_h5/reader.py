@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,29 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
+from sar_h5.block_chunks import BlockChunks
+from sar_h5.block_reads import BlockReads, SharedBlocks, block_reads, compile_block_loops
 from sar_h5.bulk_reads import BulkReads, bulk_reads, compile_loops
-from sar_h5.chunk_table import ChunkTable, read_chunk_table
-from sar_h5.chunks import DirectChunks, LibraryChunks, can_read_directly
+from sar_h5.chunks import DirectChunks, LibraryChunks
 from sar_h5.contents import PatchSource, find_patches
 from sar_h5.decode_threads import DecodeThreads
-from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error, SettingError
+from sar_h5.errors import CorruptPatchError, FormatError, SarH5Error
 from sar_h5.lookup import Lookup
 from sar_h5.opening import name_damage, open_file
 from sar_h5.read_ahead import ReadAhead
+from sar_h5.stored_patches import open_chunks, read_patch_table
+
+_Bulk = BulkReads | BlockReads | SharedBlocks
 
 
 @dataclass(frozen=True)
 class _Opened:
     """The open file: one patch at a time, many at once where that can be, and what its codes stand for."""
 
-    chunks: DirectChunks | LibraryChunks
-    bulk: BulkReads | None
-    lookup: Lookup
+    chunks: DirectChunks | LibraryChunks | BlockChunks
+    bulk: BulkReads | BlockReads | None
     read_ahead: ReadAhead | None
+    lookup: Lookup
 
 
 class PatchReader:
@@ -45,12 +50,12 @@ class PatchReader:
         path: of the file.
         source: the dataset and what it means.
         lut: float32 (K,), ``value = lut[code]``; None where the stored numbers are the values.
-        table: where each chunk lies; None where patches are read through HDF5, or not known yet in a copy.
+        table: where each patch lies; None where patches are read through HDF5, or not known yet in a copy.
 
     Args:
         path: an HDF5 file, ours or any other.
         name: path of the dataset within it, or None to find it; see :func:`sar_h5.contents.find_patches`.
-        checked: whether what is stored is checked against ``/index/checksum`` whenever it is read.
+        checked: whether what is stored is checked against its checksums whenever it is read.
 
     Raises:
         SourceError: where the file is not there.
@@ -66,7 +71,7 @@ class PatchReader:
         with name_damage(path), open_file(path) as file:
             self.source = find_patches(file, name)
             self.lut = _read_lut(file, self.source)
-            self.table = _read_table(self.path, file, self.source, checked=checked)
+            self.table = read_patch_table(self.path, file, self.source, checked=checked)
         self._is_looked_up = True
 
     def __getstate__(self) -> dict[str, object]:
@@ -81,9 +86,11 @@ class PatchReader:
 
     def compile_loops(self) -> None:
         """Have the loops compiled, once on a machine, before worker processes need them."""
-        if self.table is not None:
-            lookup = Lookup(self.lut, self.source.dtype)
-            compile_loops(self.source.shape[1:], self.source.dtype, lookup, checked=self._checked)
+        lookup, dtype = Lookup(self.lut, self.source.dtype), self.source.dtype
+        if self.source.in_blocks and self.source.settings is not None:
+            compile_block_loops(self.source.settings.blocks_per_side, dtype, lookup, checked=self._checked)
+        elif self.table is not None:
+            compile_loops(self.source.shape[1:], dtype, lookup, checked=self._checked)
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
@@ -134,11 +141,11 @@ class PatchReader:
         turns = np.zeros(len(numbers), dtype=np.uint8) if symmetries is None else symmetries
         at = np.arange(len(numbers)) if places is None else places
 
-        def fill(start: int, stop: int) -> None:
+        def fill(bulk: _Bulk | None, start: int, stop: int) -> None:
             while start < stop:
                 some = slice(start, stop)
-                if opened.bulk is not None:
-                    start += opened.bulk.values(numbers[some], turns[some], opened.lookup, at[some], out)
+                if bulk is not None:
+                    start += bulk.values(numbers[some], turns[some], opened.lookup, at[some], out)
                 if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
                     self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[at[start]])
                     start += 1
@@ -158,10 +165,10 @@ class PatchReader:
         """
         opened = self._open()
 
-        def fill(start: int, stop: int) -> None:
+        def fill(bulk: _Bulk | None, start: int, stop: int) -> None:
             while start < stop:
-                if opened.bulk is not None:
-                    start += opened.bulk.stored(numbers[start:stop], out[start:stop])
+                if bulk is not None:
+                    start += bulk.stored(numbers[start:stop], out[start:stop])
                 if start < stop:
                     out[start] = self.read(int(numbers[start]))
                     start += 1
@@ -169,14 +176,23 @@ class PatchReader:
         self._run(opened, fill, numbers, threads)
 
     def _run(
-        self, opened: _Opened, fill: Callable[[int, int], None], numbers: npt.NDArray[np.int64], threads: int
+        self,
+        opened: _Opened,
+        fill: Callable[[_Bulk | None, int, int], None],
+        numbers: npt.NDArray[np.int64],
+        threads: int,
     ) -> None:
         if opened.read_ahead is None:
-            fill(0, len(numbers))  # HDF5 lets one thread in at a time
+            fill(None, 0, len(numbers))  # HDF5 lets one thread in at a time
             return
+
+        def share_out(task: Callable[[int, int], None], count: int) -> None:
+            self._threads.run(task, count, threads)
+
         started = time.perf_counter()
         opened.read_ahead.announce(numbers)
-        self._threads.run(fill, len(numbers), threads)
+        bulk = None if opened.bulk is None else opened.bulk.prepare(numbers, share_out)
+        share_out(partial(fill, bulk), len(numbers))
         opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
 
     def _read_value(self, number: int, symmetry: int, lookup: Lookup, out: npt.NDArray[np.float32]) -> None:
@@ -191,12 +207,8 @@ class PatchReader:
         if self._opened is None:
             if not self._is_looked_up and self.table is None:
                 self._look_again()
-            lookup = Lookup(self.lut, self.source.dtype)
-            if self.table is None:
-                self._opened = _Opened(LibraryChunks(self.path, self.source.name), None, lookup, None)
-            else:
-                chunks = DirectChunks(self.path, self.table, self.source.shape[1:], self.source.dtype)
-                self._opened = _Opened(chunks, bulk_reads(chunks), lookup, ReadAhead(chunks))
+            chunks = open_chunks(self.path, self.source, self.table)
+            self._opened = _Opened(chunks, *_reads_of_many(chunks), Lookup(self.lut, self.source.dtype))
         return self._opened
 
     def _look_again(self) -> None:
@@ -205,8 +217,19 @@ class PatchReader:
             # Another process may have appended patches; the copy goes on with those it knows.
             if source.shape[0] < self.source.shape[0] or replace(source, shape=self.source.shape) != self.source:
                 raise FormatError(f"{self.path}: the file has been replaced by a different one since it was opened")
-            self.table = _read_table(self.path, file, source, checked=self._checked)
+            self.table = read_patch_table(self.path, file, source, checked=self._checked)
         self._is_looked_up = True
+
+
+def _reads_of_many(
+    chunks: DirectChunks | LibraryChunks | BlockChunks,
+) -> tuple[BulkReads | BlockReads | None, ReadAhead | None]:
+    """Return how to read many patches at once, and how to announce them; None where that cannot be."""
+    if isinstance(chunks, DirectChunks):
+        return bulk_reads(chunks), ReadAhead(chunks)
+    if isinstance(chunks, BlockChunks) and isinstance(chunks.blocks, DirectChunks):
+        return block_reads(chunks), ReadAhead(chunks)
+    return None, None
 
 
 def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] | None:
@@ -219,43 +242,3 @@ def _read_lut(file: h5py.File, source: PatchSource) -> npt.NDArray[np.float32] |
             f"{lut}; run `sar-h5 verify {file.filename}`"
         )
     return np.asarray(lut[:], dtype=np.float32)
-
-
-def _read_table(path: str, file: h5py.File, source: PatchSource, *, checked: bool) -> ChunkTable | None:
-    patches = file[source.name]
-    try:
-        table = read_chunk_table(patches) if can_read_directly(path, patches) else None
-    except (OSError, RuntimeError, IndexError, OverflowError) as error:  # the last two of places that cannot be
-        raise FormatError(
-            f"{path}: HDF5 cannot read where its patches are: {error}; run `sar-h5 verify {path}`"
-        ) from error
-    return table if not checked else replace(_expect_table(path, table), checksums=_read_checksums(path, file, source))
-
-
-def _expect_table(path: str, table: ChunkTable | None) -> ChunkTable:
-    if table is None:
-        raise SettingError(
-            f'{path}: verify="always" needs each patch as one chunk, plain or Blosc, whose checksum /index tells; '
-            'these are stored otherwise: use verify="never"'
-        )
-    return table
-
-
-def _read_checksums(path: str, file: h5py.File, source: PatchSource) -> npt.NDArray[np.uint32]:
-    place = f"/{schema.INDEX}/checksum"
-    column = file.get(place) if source.settings is not None else None
-    if not isinstance(column, h5py.Dataset) or column.dtype != np.uint32 or column.ndim != 1:
-        raise SettingError(
-            f'{path}: verify="always" needs {place}, the CRC-32 of each stored patch that files of this package have; '
-            'this one has none: use verify="never"'
-        )
-    try:
-        checksums: npt.NDArray[np.uint32] = column[: source.shape[0]]
-    except (OSError, RuntimeError) as error:
-        raise FormatError(f"{path}: {place} cannot be read: {error}; run `sar-h5 verify {path}`") from error
-    if len(checksums) < source.shape[0]:
-        raise FormatError(
-            f"{path}: expected {source.shape[0]} checksums in {place}, found {len(checksums)}; run "
-            f"`sar-h5 verify {path}`"
-        )
-    return checksums

@@ -148,15 +148,21 @@ MAY_IMPORT: dict[str, str] = {
     "bulk_reads": "chunks kernels lookup native numpy",
     "cores": "",
     "decode_threads": "",
-    "read_ahead": "chunks numpy",
+    "block_table": "chunk_table numpy",
+    "block_chunks": "block_table chunks errors numpy",
+    "block_kernels": "compiled kernels numpy",
+    "block_reads": "block_chunks block_kernels buffers bulk_reads chunks lookup native symmetry numpy",
+    "stored_patches": "block_chunks block_table chunk_table chunks contents errors schema h5py numpy",
+    "read_ahead": "block_chunks chunks numpy",
     "reader": (
-        "bulk_reads chunk_table chunks contents decode_threads errors lookup opening read_ahead schema h5py numpy"
+        "block_chunks block_reads bulk_reads chunks contents decode_threads errors lookup opening read_ahead schema "
+        "stored_patches h5py numpy"
     ),
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
     "shared_batches": "tagged_tensor numpy torch",
-    "shared_table": "chunk_table numpy torch",
+    "shared_table": "block_table chunk_table numpy torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
     "stores.handle_pool": "errors",
@@ -275,7 +281,7 @@ MAY_IMPORT: dict[str, str] = {
     "device_transfer": "torch",
     "samplers.order": "splitmix numpy",
     "samplers.shuffle_measure": "errors numpy",
-    "samplers.announcement": "chunk_table chunks contents errors opening numpy",
+    "samplers.announcement": "block_chunks chunks contents errors opening stored_patches numpy",
     "samplers.source": "samplers.announcement errors numpy",
     "samplers.state": "errors",
     "samplers.patch_sampler": "errors samplers.source samplers.state numpy torch",
