@@ -56,7 +56,7 @@ class BlockChunks:
         if not isinstance(self.blocks, DirectChunks):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         blocks = np.unique(self.table.blocks(numbers))
-        return self.blocks.extents(blocks[blocks < self.table.count].astype(np.int64))
+        return self.blocks.extents(blocks[blocks < self.table.count])
 
     def close(self) -> None:
         """Close the file."""

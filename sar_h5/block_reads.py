@@ -1,11 +1,9 @@
-"""Many patches made up of blocks read at once: the compiled loops applied to blocks, each with its place in a sample.
-
-A block's place in memory is a window of a sample: the rows of a block, as far apart as the rows of a patch are. The
-loops that read patches into a batch read blocks into such windows just as well.
-"""
+"""Many patches made up of blocks read at once: the compiled loops applied to blocks and their windows of samples."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +11,21 @@ import numpy.typing as npt
 
 from sar_h5.block_chunks import BlockChunks
 from sar_h5.block_kernels import place_blocks
+from sar_h5.block_windows import BlockWindows
 from sar_h5.buffers import BufferPool
-from sar_h5.bulk_reads import BulkReads, ShareOut, bulk_reads, compile_loops
+from sar_h5.bulk_reads import BulkReads, Fill, ShareOut, bulk_reads, compile_loops
 from sar_h5.chunks import DirectChunks
 from sar_h5.lookup import COMPILED_DTYPES, Lookup
 from sar_h5.native import find_native_reads
-from sar_h5.symmetry import SYMMETRIES, apply_symmetry
 
 _MOST_DISTINCT = 0.8
 """Blocks are decoded apart from placing them where at most this part of them is distinct."""
 
-Windows = npt.NDArray[Any]
+_Place = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64]], int]
 
 
 class BlockReads:
-    """Reads slices of batches without the GIL; stops at the first patch that is not as it should be.
+    """Reads batches without the GIL, in any number of threads.
 
     Args:
         chunks: the patches.
@@ -36,28 +34,59 @@ class BlockReads:
 
     def __init__(self, chunks: BlockChunks, bulk: BulkReads) -> None:
         self._table, self._dtype, self._bulk = chunks.table, chunks.dtype, bulk
-        self._layout = _Layout(chunks.table.grid.shape[1], chunks.shape[0])
-        self._nothing = Lookup(None, chunks.dtype)
+        self._windows = BlockWindows(chunks.table.grid.shape[1], chunks.shape[0])
         self._buffers = BufferPool()
 
-    def prepare(self, numbers: npt.NDArray[np.int64], share_out: ShareOut) -> BlockReads | SharedBlocks:
-        """Decode the blocks of a batch beforehand, each once, where many of them belong to several of its patches.
+    def prepare_values(
+        self,
+        numbers: npt.NDArray[np.int64],
+        symmetries: npt.NDArray[np.uint8],
+        lookup: Lookup,
+        places: npt.NDArray[np.int64],
+        out: npt.NDArray[Any],
+        share_out: ShareOut,
+    ) -> Fill:
+        """Return what reads slices of a batch; see :meth:`sar_h5.bulk_reads.BulkReads.prepare_values`.
 
-        Args:
-            numbers: int64 (n,), patches of the batch.
-            share_out: runs a task over slices of a range, in threads.
-
-        Returns:
-            What reads slices of this batch.
+        Where many blocks belong to several patches of the batch, all are decoded at once, each of them one time.
         """
-        wanted = self._table.blocks(numbers)
-        if wanted.size < 2 * self._table.per_patch:
-            return self
-        blocks = np.unique(wanted)
-        if len(blocks) > _MOST_DISTINCT * wanted.size:
-            return self
-        blocks = blocks[blocks < self._table.count].astype(np.int64)
-        decoded = self._buffers.take((len(blocks), self._layout.side, self._layout.side), self._dtype)
+        pieces = self._table.blocks(numbers, self._windows.sources[symmetries])
+        sound = self._table.are_sound(numbers)
+        windows = self._windows.of(out)
+
+        def read(blocks: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> int:
+            return self._bulk.values(blocks, turns, lookup, at, windows)
+
+        place: _Place = read
+        if _count_distinct(pieces) <= _MOST_DISTINCT * pieces.size and len(numbers) > 1:
+            blocks = np.unique(pieces)
+            blocks = blocks[blocks < self._table.count]
+            decoded, readable = self._decode(blocks, share_out)
+            pieces = np.searchsorted(blocks, pieces)
+            if not (sound.all() and readable.all()):
+                sound[sound] = readable[pieces[sound]].all(axis=1)
+
+            def look_up(
+                at_decoded: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]
+            ) -> int:
+                done: int = place_blocks(decoded, at_decoded, turns, lookup.table, lookup.levels, at, windows)
+                return done
+
+            place = look_up
+        per_patch = self._windows.per_patch
+        at = self._windows.numbers(places).reshape(-1)
+        return _Batch(per_patch, pieces.reshape(-1), symmetries.repeat(per_patch), at, sound, place).fill
+
+    def prepare_stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], share_out: ShareOut) -> Fill:
+        """Return what reads slices of a batch as stored into ``out`` (n, P, P)."""
+        upright, places = np.zeros(len(numbers), np.uint8), np.arange(len(numbers))
+        return self.prepare_values(numbers, upright, Lookup(None, self._dtype), places, out, share_out)
+
+    def _decode(
+        self, blocks: npt.NDArray[np.int64], share_out: ShareOut
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Return blocks (m, B, B) as stored, and which of them could be read."""
+        decoded = self._buffers.take((len(blocks), self._windows.side, self._windows.side), self._dtype)
         readable = np.ones(len(blocks), np.bool_)
 
         def decode(start: int, stop: int) -> None:
@@ -68,125 +97,41 @@ class BlockReads:
                     start += 1
 
         share_out(decode, len(blocks))
-        return SharedBlocks(self, blocks, decoded, readable)
-
-    def values(
-        self,
-        numbers: npt.NDArray[np.int64],
-        symmetries: npt.NDArray[np.uint8],
-        lookup: Lookup,
-        places: npt.NDArray[np.int64],
-        out: npt.NDArray[Any],
-    ) -> int:
-        """Read, look up and place patches; arguments and result as of :meth:`sar_h5.bulk_reads.BulkReads.values`."""
-        blocks, turns, at = self.spread(numbers, symmetries, places)
-        return self._bulk.values(blocks, turns, lookup, at, self._layout.windows(out)) // self._table.per_patch
-
-    def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
-        """Read patches as stored into ``out`` (n, P, P), and return how many were read."""
-        return self.values(numbers, np.zeros(len(numbers), np.uint8), self._nothing, np.arange(len(numbers)), out)
-
-    def spread(
-        self, numbers: npt.NDArray[np.int64], symmetries: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Return what patches come down to: blocks, their symmetries, and the windows they go to.
-
-        All of them int64 or uint8 (m k k,), of the m patches before the first one whose blocks cannot be its own.
-        """
-        wanted = self._table.blocks(numbers)
-        sound = self._table.count_sound(wanted, numbers)
-        turns = symmetries[:sound]
-        blocks = np.take_along_axis(wanted[:sound], self._layout.sources[turns], axis=1).astype(np.int64)
-        at = places[:sound, None] * self._layout.step + self._layout.corners
-        return blocks.reshape(-1), turns.repeat(self._table.per_patch), at.reshape(-1)
-
-    def place(
-        self,
-        decoded: npt.NDArray[Any],
-        positions: npt.NDArray[np.int64],
-        turns: npt.NDArray[np.uint8],
-        lookup: Lookup | None,
-        at: npt.NDArray[np.int64],
-        out: npt.NDArray[Any],
-    ) -> int:
-        """Place blocks that are decoded, and return how many patches that completes; None looks nothing up."""
-        table, levels = (None, 0) if lookup is None else (lookup.table, lookup.levels)
-        done: int = place_blocks(decoded, positions, turns, table, levels, at, self._layout.windows(out))
-        return done // self._table.per_patch
+        return decoded, readable
 
 
-class SharedBlocks:
-    """A batch whose blocks are decoded: makes its patches of them.
-
-    Args:
-        reads: of the file.
-        blocks: int64 (m,), numbers of the blocks, growing.
-        decoded: (m, B, B), as stored.
-        readable: bool (m,), which of them could be read.
-    """
-
-    def __init__(
-        self,
-        reads: BlockReads,
-        blocks: npt.NDArray[np.int64],
-        decoded: npt.NDArray[Any],
-        readable: npt.NDArray[np.bool_],
-    ) -> None:
-        self._reads, self._blocks, self._decoded, self._readable = reads, blocks, decoded, readable
-
-    def values(
-        self,
-        numbers: npt.NDArray[np.int64],
-        symmetries: npt.NDArray[np.uint8],
-        lookup: Lookup | None,
-        places: npt.NDArray[np.int64],
-        out: npt.NDArray[Any],
-    ) -> int:
-        """Make patches of the batch; arguments and result as of :meth:`BlockReads.values`."""
-        blocks, turns, at = self._reads.spread(numbers, symmetries, places)
-        positions = np.searchsorted(self._blocks, blocks)
-        readable = self._readable[positions]
-        if not readable.all():
-            first = int(readable.argmin())
-            positions, turns, at = positions[:first], turns[:first], at[:first]
-        return self._reads.place(self._decoded, positions, turns, lookup, at, out)
-
-    def stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> int:
-        """Make patches as stored, and return how many were made."""
-        return self.values(numbers, np.zeros(len(numbers), np.uint8), None, np.arange(len(numbers)), out)
-
-
-class _Layout:
-    """How k x k blocks make up a patch under each of the eight symmetries.
-
-    Args:
-        per_side: k.
-        size: P.
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of n patches as pieces to place: of each patch k * k in a row.
 
     Attributes:
-        side: B, of a block in pixels.
-        step: how many windows the samples are apart.
-        sources: int64 (8, k * k), which block of the patch comes to each place of the sample, by symmetry.
-        corners: int64 (k * k,), the window of each place, counted from the sample's first.
+        per_patch: k * k.
+        pieces: int64 (n k k,), numbers of blocks, or places among decoded ones.
+        turns: uint8 (n k k,), their symmetries.
+        at: int64 (n k k,), their windows.
+        sound: bool (n,), for which patches all pieces are there.
+        place: places some of them, and tells how many until the first that cannot be.
     """
 
-    def __init__(self, per_side: int, size: int) -> None:
-        grid = np.arange(per_side**2).reshape(per_side, per_side)
-        rows, cols = np.divmod(grid.ravel(), per_side)
-        self._size = size
-        self.side, self.step = size // per_side, size**2 if per_side > 1 else 1
-        self.sources = np.array([apply_symmetry(grid, number).ravel() for number in range(SYMMETRIES)], np.int64)
-        self.corners = (rows * size + cols) * self.side
+    per_patch: int
+    pieces: npt.NDArray[np.int64]
+    turns: npt.NDArray[np.uint8]
+    at: npt.NDArray[np.int64]
+    sound: npt.NDArray[np.bool_]
+    place: _Place
 
-    def windows(self, out: npt.NDArray[Any]) -> Windows:
-        """Return views (l, B, B) of samples (m, P, P): number i begins at pixel i of them all.
+    def fill(self, start: int, stop: int) -> int:
+        """Make patches ``start`` to ``stop``, and return how many were made before the first that cannot be."""
+        if not self.sound[start:stop].all():
+            stop = start + int(self.sound[start:stop].argmin())
+        some = slice(start * self.per_patch, stop * self.per_patch)
+        return self.place(self.pieces[some], self.turns[some], self.at[some]) // self.per_patch
 
-        Where blocks are whole patches, that is the samples themselves.
-        """
-        if self.side == self._size or out.size == 0:
-            return out
-        step, count = out.itemsize, out.size - (self.side - 1) * (self._size + 1)
-        return np.ndarray((count, self.side, self.side), out.dtype, out, 0, (step, self._size * step, step))
+
+def _count_distinct(numbers: npt.NDArray[np.int64]) -> int:
+    """Return how many different numbers there are; in a fifth of the time of ``np.unique``."""
+    grown = np.sort(numbers, axis=None)
+    return int(np.count_nonzero(grown[1:] != grown[:-1])) + min(len(grown), 1)
 
 
 def block_reads(chunks: BlockChunks) -> BlockReads | None:
@@ -206,8 +151,8 @@ def compile_block_loops(per_side: int, dtype: np.dtype[Any], lookup: Lookup, *, 
     """
     if dtype not in COMPILED_DTYPES or find_native_reads() is None:
         return
-    layout, none = _Layout(per_side, 2 * per_side), np.empty(0, np.int64)
+    windows, none = BlockWindows(per_side, 2 * per_side), np.empty(0, np.int64)
     for kind, table in ((np.dtype(np.float32), lookup), (dtype, Lookup(None, dtype))):
-        out = layout.windows(np.empty((1, 2 * per_side, 2 * per_side), kind))
+        out = windows.of(np.empty((1, 2 * per_side, 2 * per_side), kind))
         compile_loops((2, 2), dtype, table, checked=checked, out=out)
         place_blocks(np.empty((1, 2, 2), dtype), none, none.astype(np.uint8), table.table, table.levels, none, out)

@@ -32,39 +32,45 @@ class BlockTable:
     @property
     def per_patch(self) -> int:
         """How many blocks make up a patch."""
-        return self.grid.shape[1] * self.grid.shape[2]
+        return int(self.grid.shape[1] * self.grid.shape[2])
 
-    def blocks(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-        """Return the numbers of the blocks of patches, (n, k * k), row by row."""
-        return self.grid[numbers].reshape(len(numbers), self.per_patch)
-
-    def count_sound(self, blocks: npt.NDArray[np.uint32], numbers: npt.NDArray[np.int64]) -> int:
-        """Return how many patches, from the first on, are made up of blocks that exist and are theirs.
+    def blocks(
+        self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Return the numbers of blocks of patches.
 
         Args:
-            blocks: uint32 (n, k * k), as :meth:`blocks` gives them.
-            numbers: int64 (n,), of these patches.
+            numbers: int64 (n,), patches.
+            places: int64 (n, k * k), which blocks of each of them, in [0, k * k); None for all, row by row.
+
+        Returns:
+            int64 (n, k * k).
         """
-        outside = blocks >= self.count
-        sound = int(outside.any(axis=1).argmax()) if outside.any() else len(blocks)
-        if self.checksums is None or self.chunks is None or self.chunks.checksums is None:
-            return sound
-        stored = self.chunks.checksums[blocks[:sound]]
-        for position, (expected, row) in enumerate(zip(self.checksums[numbers[:sound]].tolist(), stored, strict=True)):
-            if sum_checksums(row) != expected:
-                return position
+        chosen = np.arange(self.per_patch) if places is None else places
+        wanted: npt.NDArray[np.uint32] = self.grid.reshape(-1)[numbers[:, None] * self.per_patch + chosen]
+        return wanted.astype(np.int64)
+
+    def are_sound(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Tell which patches, bool (n,), are made up of blocks that exist and, where checksums tell, are theirs."""
+        blocks = self.blocks(numbers)
+        sound: npt.NDArray[np.bool_] = np.all(blocks < self.count, axis=1)
+        if self.checksums is not None and self.chunks is not None and self.chunks.checksums is not None:
+            stored = self.chunks.checksums[np.where(sound[:, None], blocks, 0)] if self.count else blocks
+            summed = np.fromiter(map(sum_checksums, stored), np.uint32, len(stored))
+            sound &= summed == self.checksums[numbers]
         return sound
 
     def fault(self, number: int) -> str | None:
         """Return what is wrong with the numbers of a patch's blocks; None where nothing is."""
-        blocks = self.blocks(np.array([number]))
-        if self.count_sound(blocks, np.array([number])):
+        some = np.array([number])
+        if self.are_sound(some).all():
             return None
-        if blocks.max() >= self.count:
-            return f"expected blocks below {self.count}, found {blocks.max()}"
+        highest = self.blocks(some).max()
+        if highest >= self.count:
+            return f"expected blocks below {self.count}, found {highest}"
         return "its blocks are not those that its checksum was made of"
 
 
 def sum_checksums(checksums: npt.NDArray[np.uint32]) -> int:
     """Return a patch's own checksum: CRC-32 of the checksums of its blocks, row by row, little-endian."""
-    return zlib.crc32(np.ascontiguousarray(checksums, dtype="<u4"))
+    return zlib.crc32(np.ascontiguousarray(checksums, dtype="<u4").data)

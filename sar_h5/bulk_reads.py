@@ -19,6 +19,9 @@ _Scratch = tuple[npt.NDArray[np.uint8], npt.NDArray[Any], npt.NDArray[Any]]
 ShareOut = Callable[[Callable[[int, int], None], int], None]
 """Runs ``task(start, stop)`` over slices that cover ``range(count)``, in threads."""
 
+Fill = Callable[[int, int], int]
+"""Reads patches ``start`` to ``stop`` of a batch, and tells how many until the first that is not as it should be."""
+
 
 class BulkReads:
     """Reads slices of batches without the GIL; stops at the first patch that is not as it should be.
@@ -38,9 +41,41 @@ class BulkReads:
         )
         self._scratch = threading.local()  # each thread's own memory for a chunk and for a decoded patch
 
-    def prepare(self, numbers: npt.NDArray[np.int64], share_out: ShareOut) -> BulkReads:  # noqa: ARG002 - see BlockReads
-        """Return what reads slices of a batch of patches: this, since each patch is stored by itself."""
-        return self
+    def prepare_values(
+        self,
+        numbers: npt.NDArray[np.int64],
+        symmetries: npt.NDArray[np.uint8],
+        lookup: Lookup,
+        places: npt.NDArray[np.int64],
+        out: npt.NDArray[Any],
+        share_out: ShareOut,
+    ) -> Fill:
+        """Return what reads slices of a batch; threads may share it.
+
+        Args:
+            numbers: int64 (n,), patches of the whole batch; the others too are as of :meth:`values`, for all of it.
+            symmetries: uint8 (n,).
+            lookup: the file's table.
+            places: int64 (n,).
+            out: float32 (m, H, W).
+            share_out: for what is to be done before.
+        """
+        del share_out  # patches that are stored by themselves have nothing in common
+
+        def fill(start: int, stop: int) -> int:
+            some = slice(start, stop)
+            return self.values(numbers[some], symmetries[some], lookup, places[some], out)
+
+        return fill
+
+    def prepare_stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], share_out: ShareOut) -> Fill:
+        """Return what reads slices of a batch as stored into ``out`` (n, H, W)."""
+        del share_out
+
+        def fill(start: int, stop: int) -> int:
+            return self.stored(numbers[start:stop], out[start:stop])
+
+        return fill
 
     def values(
         self,

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.block_chunks import BlockChunks
-from sar_h5.block_reads import BlockReads, SharedBlocks, block_reads, compile_block_loops
-from sar_h5.bulk_reads import BulkReads, bulk_reads, compile_loops
+from sar_h5.block_reads import BlockReads, block_reads, compile_block_loops
+from sar_h5.bulk_reads import BulkReads, Fill, ShareOut, bulk_reads, compile_loops
 from sar_h5.chunks import DirectChunks, LibraryChunks
 from sar_h5.contents import PatchSource, find_patches
 from sar_h5.decode_threads import DecodeThreads
@@ -26,7 +26,7 @@ from sar_h5.opening import name_damage, open_file
 from sar_h5.read_ahead import ReadAhead
 from sar_h5.stored_patches import open_chunks, read_patch_table
 
-_Bulk = BulkReads | BlockReads | SharedBlocks
+_Bulk = BulkReads | BlockReads
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class _Opened:
     """The open file: one patch at a time, many at once where that can be, and what its codes stand for."""
 
     chunks: DirectChunks | LibraryChunks | BlockChunks
-    bulk: BulkReads | BlockReads | None
+    bulk: _Bulk | None
     read_ahead: ReadAhead | None
     lookup: Lookup
 
@@ -141,16 +141,13 @@ class PatchReader:
         turns = np.zeros(len(numbers), dtype=np.uint8) if symmetries is None else symmetries
         at = np.arange(len(numbers)) if places is None else places
 
-        def fill(bulk: _Bulk | None, start: int, stop: int) -> None:
-            while start < stop:
-                some = slice(start, stop)
-                if bulk is not None:
-                    start += bulk.values(numbers[some], turns[some], opened.lookup, at[some], out)
-                if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
-                    self._read_value(int(numbers[start]), int(turns[start]), opened.lookup, out[at[start]])
-                    start += 1
+        def prepare(bulk: _Bulk, share_out: ShareOut) -> Fill:
+            return bulk.prepare_values(numbers, turns, opened.lookup, at, out, share_out)
 
-        self._run(opened, fill, numbers, threads)
+        def read_one(position: int) -> None:
+            self._read_value(int(numbers[position]), int(turns[position]), opened.lookup, out[at[position]])
+
+        self._run(opened, prepare, read_one, numbers, threads)
 
     def codes(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], threads: int = 1) -> None:
         """Read patches as stored.
@@ -165,25 +162,24 @@ class PatchReader:
         """
         opened = self._open()
 
-        def fill(bulk: _Bulk | None, start: int, stop: int) -> None:
-            while start < stop:
-                if bulk is not None:
-                    start += bulk.stored(numbers[start:stop], out[start:stop])
-                if start < stop:
-                    out[start] = self.read(int(numbers[start]))
-                    start += 1
+        def prepare(bulk: _Bulk, share_out: ShareOut) -> Fill:
+            return bulk.prepare_stored(numbers, out, share_out)
 
-        self._run(opened, fill, numbers, threads)
+        def read_one(position: int) -> None:
+            out[position] = self.read(int(numbers[position]))
+
+        self._run(opened, prepare, read_one, numbers, threads)
 
     def _run(
         self,
         opened: _Opened,
-        fill: Callable[[_Bulk | None, int, int], None],
+        prepare: Callable[[_Bulk, ShareOut], Fill],
+        read_one: Callable[[int], None],
         numbers: npt.NDArray[np.int64],
         threads: int,
     ) -> None:
         if opened.read_ahead is None:
-            fill(None, 0, len(numbers))  # HDF5 lets one thread in at a time
+            _fill(None, read_one, 0, len(numbers))  # HDF5 lets one thread in at a time
             return
 
         def share_out(task: Callable[[int, int], None], count: int) -> None:
@@ -191,8 +187,8 @@ class PatchReader:
 
         started = time.perf_counter()
         opened.read_ahead.announce(numbers)
-        bulk = None if opened.bulk is None else opened.bulk.prepare(numbers, share_out)
-        share_out(partial(fill, bulk), len(numbers))
+        read_many = None if opened.bulk is None else prepare(opened.bulk, share_out)
+        share_out(partial(_fill, read_many, read_one), len(numbers))
         opened.read_ahead.note((time.perf_counter() - started) * min(threads, len(numbers)), len(numbers))
 
     def _read_value(self, number: int, symmetry: int, lookup: Lookup, out: npt.NDArray[np.float32]) -> None:
@@ -221,9 +217,18 @@ class PatchReader:
         self._is_looked_up = True
 
 
+def _fill(read_many: Fill | None, read_one: Callable[[int], None], start: int, stop: int) -> None:
+    while start < stop:
+        if read_many is not None:
+            start += read_many(start, stop)
+        if start < stop:  # this patch is not as it should be, or there is no way to read many: say so, or do it
+            read_one(start)
+            start += 1
+
+
 def _reads_of_many(
     chunks: DirectChunks | LibraryChunks | BlockChunks,
-) -> tuple[BulkReads | BlockReads | None, ReadAhead | None]:
+) -> tuple[_Bulk | None, ReadAhead | None]:
     """Return how to read many patches at once, and how to announce them; None where that cannot be."""
     if isinstance(chunks, DirectChunks):
         return bulk_reads(chunks), ReadAhead(chunks)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sar_h5.block_table import BlockTable
@@ -37,11 +40,12 @@ class SharedTable:
 class _SharedArray:
     """An array in shared memory: as bytes, since torch knows little of unsigned integers."""
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: npt.NDArray[Any]) -> None:
         self._shape, self._dtype = array.shape, array.dtype
         content = torch.from_numpy(np.ascontiguousarray(array).reshape(-1).view(np.uint8).copy())
         self._content = content.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it without types
 
-    def array(self) -> np.ndarray:
+    def array(self) -> npt.NDArray[Any]:
         """Return a view."""
-        return self._content.numpy().view(self._dtype).reshape(self._shape)
+        content: npt.NDArray[np.uint8] = self._content.numpy()
+        return content.view(self._dtype).reshape(self._shape)

@@ -151,7 +151,8 @@ MAY_IMPORT: dict[str, str] = {
     "block_table": "chunk_table numpy",
     "block_chunks": "block_table chunks errors numpy",
     "block_kernels": "compiled kernels numpy",
-    "block_reads": "block_chunks block_kernels buffers bulk_reads chunks lookup native symmetry numpy",
+    "block_windows": "symmetry numpy",
+    "block_reads": "block_chunks block_kernels block_windows buffers bulk_reads chunks lookup native numpy",
     "stored_patches": "block_chunks block_table chunk_table chunks contents errors schema h5py numpy",
     "read_ahead": "block_chunks chunks numpy",
     "reader": (
