@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5.block_chunks import BlockChunks
-from sar_h5.block_kernels import place_blocks
+from sar_h5.block_kernels import lay_out, place_blocks
 from sar_h5.block_windows import BlockWindows
 from sar_h5.buffers import BufferPool
 from sar_h5.bulk_reads import BulkReads, Fill, ShareOut, bulk_reads, compile_loops
@@ -34,6 +35,7 @@ class BlockReads:
 
     def __init__(self, chunks: BlockChunks, bulk: BulkReads) -> None:
         self._table, self._dtype, self._bulk = chunks.table, chunks.dtype, bulk
+        self._grid = chunks.table.grid.reshape(len(chunks.table.grid), chunks.table.per_patch)
         self._windows = BlockWindows(chunks.table.grid.shape[1], chunks.shape[0])
         self._buffers = BufferPool()
 
@@ -50,37 +52,42 @@ class BlockReads:
 
         Where many blocks belong to several patches of the batch, all are decoded at once, each of them one time.
         """
-        pieces = self._table.blocks(numbers, self._windows.sources[symmetries])
-        sound = self._table.are_sound(numbers)
+        batch = self._lay_out(numbers, symmetries, places)
         windows = self._windows.of(out)
-
-        def read(blocks: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> int:
-            return self._bulk.values(blocks, turns, lookup, at, windows)
-
-        place: _Place = read
-        if _count_distinct(pieces) <= _MOST_DISTINCT * pieces.size and len(numbers) > 1:
-            blocks = np.unique(pieces)
+        if len(numbers) > 1 and _count_distinct(batch.pieces) <= _MOST_DISTINCT * batch.pieces.size:
+            blocks = np.unique(batch.pieces)
             blocks = blocks[blocks < self._table.count]
             decoded, readable = self._decode(blocks, share_out)
-            pieces = np.searchsorted(blocks, pieces)
-            if not (sound.all() and readable.all()):
-                sound[sound] = readable[pieces[sound]].all(axis=1)
+            batch = batch.among(blocks, readable)
 
-            def look_up(
-                at_decoded: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]
-            ) -> int:
-                done: int = place_blocks(decoded, at_decoded, turns, lookup.table, lookup.levels, at, windows)
+            def place(pieces: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> int:
+                done: int = place_blocks(decoded, pieces, turns, lookup.table, lookup.levels, at, windows)
                 return done
 
-            place = look_up
-        per_patch = self._windows.per_patch
-        at = self._windows.numbers(places).reshape(-1)
-        return _Batch(per_patch, pieces.reshape(-1), symmetries.repeat(per_patch), at, sound, place).fill
+        else:
+
+            def place(pieces: npt.NDArray[np.int64], turns: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> int:
+                return self._bulk.values(pieces, turns, lookup, at, windows)
+
+        return partial(batch.fill, place)
 
     def prepare_stored(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any], share_out: ShareOut) -> Fill:
         """Return what reads slices of a batch as stored into ``out`` (n, P, P)."""
         upright, places = np.zeros(len(numbers), np.uint8), np.arange(len(numbers))
         return self.prepare_values(numbers, upright, Lookup(None, self._dtype), places, out, share_out)
+
+    def _lay_out(
+        self, numbers: npt.NDArray[np.int64], symmetries: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]
+    ) -> _Batch:
+        shape, windows = (len(numbers), self._windows.per_patch), self._windows
+        kinds = (np.int64, np.uint8, np.int64)
+        pieces, turns, at = (np.empty(shape, kind) for kind in kinds)
+        sound = np.empty(len(numbers), np.bool_)
+        where = windows.sources, windows.corners, windows.step
+        lay_out(self._grid, self._table.count, numbers, symmetries, places, *where, pieces, turns, at, sound)
+        if self._table.tells_blocks:
+            sound = self._table.are_sound(numbers)
+        return _Batch(pieces, turns, at, sound)
 
     def _decode(
         self, blocks: npt.NDArray[np.int64], share_out: ShareOut
@@ -105,27 +112,37 @@ class _Batch:
     """A batch of n patches as pieces to place: of each patch k * k in a row.
 
     Attributes:
-        per_patch: k * k.
-        pieces: int64 (n k k,), numbers of blocks, or places among decoded ones.
-        turns: uint8 (n k k,), their symmetries.
-        at: int64 (n k k,), their windows.
+        pieces: int64 (n, k k), numbers of blocks, or places among decoded ones.
+        turns: uint8 (n, k k), their symmetries.
+        windows: int64 (n, k k), where they go.
         sound: bool (n,), for which patches all pieces are there.
-        place: places some of them, and tells how many until the first that cannot be.
     """
 
-    per_patch: int
     pieces: npt.NDArray[np.int64]
     turns: npt.NDArray[np.uint8]
-    at: npt.NDArray[np.int64]
+    windows: npt.NDArray[np.int64]
     sound: npt.NDArray[np.bool_]
-    place: _Place
 
-    def fill(self, start: int, stop: int) -> int:
-        """Make patches ``start`` to ``stop``, and return how many were made before the first that cannot be."""
+    def among(self, blocks: npt.NDArray[np.int64], readable: npt.NDArray[np.bool_]) -> _Batch:
+        """Return the batch with places among decoded blocks, growing, of which some can be read."""
+        pieces, sound = np.searchsorted(blocks, self.pieces), self.sound.copy()
+        sound[sound] = readable[pieces[sound]].all(axis=1)
+        return replace(self, pieces=pieces, sound=sound)
+
+    def fill(self, place: _Place, start: int, stop: int) -> int:
+        """Place the pieces of patches ``start`` to ``stop``; return how many patches, before the first that cannot be.
+
+        Args:
+            place: places pieces with their symmetries in windows, and tells how many until the first that cannot be.
+            start: see above.
+            stop: see above.
+        """
         if not self.sound[start:stop].all():
             stop = start + int(self.sound[start:stop].argmin())
-        some = slice(start * self.per_patch, stop * self.per_patch)
-        return self.place(self.pieces[some], self.turns[some], self.at[some]) // self.per_patch
+        per_patch = int(self.pieces.shape[1])
+        some = slice(start, stop)
+        placed = place(self.pieces[some].reshape(-1), self.turns[some].reshape(-1), self.windows[some].reshape(-1))
+        return placed // per_patch
 
 
 def _count_distinct(numbers: npt.NDArray[np.int64]) -> int:
@@ -151,8 +168,12 @@ def compile_block_loops(per_side: int, dtype: np.dtype[Any], lookup: Lookup, *, 
     """
     if dtype not in COMPILED_DTYPES or find_native_reads() is None:
         return
-    windows, none = BlockWindows(per_side, 2 * per_side), np.empty(0, np.int64)
+    windows, none, turns = BlockWindows(per_side, 2 * per_side), np.empty(0, np.int64), np.empty(0, np.uint8)
     for kind, table in ((np.dtype(np.float32), lookup), (dtype, Lookup(None, dtype))):
         out = windows.of(np.empty((1, 2 * per_side, 2 * per_side), kind))
         compile_loops((2, 2), dtype, table, checked=checked, out=out)
-        place_blocks(np.empty((1, 2, 2), dtype), none, none.astype(np.uint8), table.table, table.levels, none, out)
+        place_blocks(np.empty((1, 2, 2), dtype), none, turns, table.table, table.levels, none, out)
+    pairs = np.empty((0, windows.per_patch), np.int64)
+    where = windows.sources, windows.corners, windows.step
+    sound = np.empty(0, np.bool_)
+    lay_out(pairs.astype(np.uint32), 0, none, turns, none, *where, pairs, pairs.astype(np.uint8), pairs, sound)

@@ -34,21 +34,14 @@ class BlockTable:
         """How many blocks make up a patch."""
         return int(self.grid.shape[1] * self.grid.shape[2])
 
-    def blocks(
-        self, numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64] | None = None
-    ) -> npt.NDArray[np.int64]:
-        """Return the numbers of blocks of patches.
+    @property
+    def tells_blocks(self) -> bool:
+        """Whether it tells by checksums which blocks are a patch's own."""
+        return self.checksums is not None and self.chunks is not None and self.chunks.checksums is not None
 
-        Args:
-            numbers: int64 (n,), patches.
-            places: int64 (n, k * k), which blocks of each of them, in [0, k * k); None for all, row by row.
-
-        Returns:
-            int64 (n, k * k).
-        """
-        chosen = np.arange(self.per_patch) if places is None else places
-        wanted: npt.NDArray[np.uint32] = self.grid.reshape(-1)[numbers[:, None] * self.per_patch + chosen]
-        return wanted.astype(np.int64)
+    def blocks(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the numbers of the blocks of patches, int64 (n, k * k), row by row."""
+        return self.grid[numbers].reshape(len(numbers), self.per_patch).astype(np.int64)
 
     def are_sound(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Tell which patches, bool (n,), are made up of blocks that exist and, where checksums tell, are theirs."""

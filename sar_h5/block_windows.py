@@ -25,6 +25,8 @@ class BlockWindows:
         side: B, of a block in pixels.
         per_patch: how many blocks make up a patch.
         sources: int64 (8, k * k), which block of the patch comes to each window of the sample, by symmetry.
+        corners: int64 (k * k,), the windows of the first sample.
+        step: how many windows samples are apart.
     """
 
     def __init__(self, per_side: int, size: int) -> None:
@@ -33,8 +35,8 @@ class BlockWindows:
         self._size = size
         self.side, self.per_patch = size // per_side, per_side**2
         self.sources = np.array([apply_symmetry(grid, number).ravel() for number in range(SYMMETRIES)], np.int64)
-        self._step = size**2 if per_side > 1 else 1
-        self._corners = (rows * size + cols) * self.side
+        self.step = size**2 if per_side > 1 else 1
+        self.corners = (rows * size + cols) * self.side
 
     def of(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the windows of samples (m, P, P): views (l, B, B), of which number i begins at pixel i of them all.
@@ -45,8 +47,3 @@ class BlockWindows:
             return out
         step, count = out.itemsize, out.size - (self.side - 1) * (self._size + 1)
         return np.ndarray((count, self.side, self.side), out.dtype, out, 0, (step, self._size * step, step))
-
-    def numbers(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return the windows of the samples at ``places``, (n,), in their order: (n, k * k)."""
-        numbers: npt.NDArray[np.int64] = places[:, None] * self._step + self._corners
-        return numbers
