@@ -69,7 +69,8 @@ def verify(
     problems = [*report.problems]
     with Progress(progress) as bar, IntactReads(str(path), report.structure) as reads:
         patches = check_patches(reads, report.structure, numbers, threads, bar)
-        problems += patches.problems
+        # What is wrong with a patch's numbers of blocks shows in both.
+        problems = [*dict.fromkeys([*problems, *patches.problems])]
         stated = report.structure.attributes.get("content_digest")
         if patches.digest is not None and patches.digest != stated:
             message = f"expected {patches.digest}, found {stated}"

@@ -186,10 +186,16 @@ MAY_IMPORT: dict[str, str] = {
     "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
     "file_structure": "chunk_table schema verify_report numpy",
-    "structure_checks": "chunk_table file_structure opening schema verify_report h5py numpy",
+    "column_checks": "file_structure schema verify_report h5py numpy",
+    "pixel_checks": "block_table chunk_table column_checks schema verify_report h5py numpy",
+    "structure_checks": (
+        "chunk_table column_checks file_structure opening pixel_checks schema verify_report h5py numpy"
+    ),
     "structure_worker": "structure_checks",
     "structure_process": "file_structure verify_report",
-    "intact_reads": "buffers bulk_reads chunks file_structure numpy",
+    "recent_blocks": "buffers numpy",
+    "intact_blocks": "block_chunks block_kernels block_windows recent_blocks numpy",
+    "intact_reads": "block_chunks block_table buffers bulk_reads chunks file_structure intact_blocks numpy",
     "patch_kernels": "compiled numpy",
     "patch_checks": (
         "conversion_kernels cutting digest file_structure intact_reads patch_kernels progress radiometry schema "
