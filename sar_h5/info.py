@@ -31,6 +31,7 @@ class FileInfo:
         patches: how many patches it holds.
         dtype: of what is stored.
         levels: how many codes there are, 0 for float32.
+        blocks: how many blocks make up the patches, 0 where each is stored by itself.
         settings: what holds for all patches.
         attributes: further attributes of the root, as text.
         filter: name and options of the compression filter.
@@ -45,6 +46,7 @@ class FileInfo:
     patches: int
     dtype: str
     levels: int
+    blocks: int
     settings: FileSettings
     attributes: dict[str, str]
     filter: str
@@ -67,6 +69,7 @@ class FileInfo:
             "patches": self.patches,
             "dtype": self.dtype,
             "levels": self.levels,
+            "blocks": self.blocks,
             **{name: _plain(value) for name, value in self.settings.to_attrs().items()},
             **self.attributes,
             "filter": self.filter,
@@ -85,6 +88,7 @@ class FileInfo:
             f"{self.path}: {attributes['title']} (format {attributes['format_version']})",
             f"  patches    {self.patches:,} x {settings.patch_size} x {settings.patch_size}, {self.dtype}, stride "
             f"{stride}",
+            *([f"  layout     {self._layout_text()}"] if self.blocks else []),
             f"  encoding   {settings.encoding}{codes}; {self.filter}",
             f"  bounds     {settings.vmin:.4f} to {settings.vmax:.4f} dB = 0 to 1 ({attributes['bounds_origin']})",
             f"  source     {attributes['quantity']}, units {attributes['units']}",
@@ -109,6 +113,10 @@ class FileInfo:
         if len(self.scenes) > _MOST_SCENES:
             lines.append(f"    ... and {len(self.scenes) - _MOST_SCENES:,} more (--json lists all)")
         return "\n".join(lines)
+
+    def _layout_text(self) -> str:
+        side = self.settings.block_size
+        return f"{self.blocks:,} blocks of {side} x {side}, which patches share"
 
 
 def read_info(path: str | Path, *, splits: bool = True) -> FileInfo:
@@ -136,12 +144,14 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         pixels = int(file[schema.HISTOGRAM][:].sum()) if schema.HISTOGRAM in file else 0
         measured, outside = _splits(file, path) if splits else ((), {})
         filter_text = _filter_text(file[source.name])
+        blocks = len(file[source.name]) if source.in_blocks else 0
     return FileInfo(
         path=str(path),
         nbytes=Path(path).stat().st_size,
         patches=source.shape[0],
         dtype=source.dtype.name,
         levels=levels,
+        blocks=blocks,
         settings=source.settings,
         attributes=attributes,
         filter=filter_text,
