@@ -19,8 +19,10 @@ from sar_h5.chunks import DirectChunks
 from sar_h5.lookup import COMPILED_DTYPES, Lookup
 from sar_h5.native import find_native_reads
 
-_MOST_DISTINCT = 0.8
-"""Blocks are decoded apart from placing them where at most this part of them is distinct."""
+_MOST_DISTINCT = 0.9
+"""Blocks are decoded before they are placed where at most this part of them is distinct. Measured for VV (VH), in
+microseconds a patch: 84 in place of 115 (38 as well) at 0.35, 108 of 124 (42 of 40) at 0.6, 125 of 126 (45 of 41) at
+0.93; most blocks of VH are stored as they are, so that reading one again costs next to nothing."""
 
 _Place = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64]], int]
 

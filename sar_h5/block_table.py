@@ -20,7 +20,7 @@ class BlockTable:
         count: M.
         chunks: where blocks lie, with their checksums where those are to be checked whenever a block is read; None
             where blocks are read through HDF5.
-        checksums: uint32 (N,), what :func:`sum_checksums` must give for the blocks of each patch; None to take the
+        checksums: uint32 (N,), what :func:`sum_checksums` gives for the blocks of each patch; None to take the
             numbers in ``grid`` as they are.
     """
 
@@ -48,9 +48,8 @@ class BlockTable:
         blocks = self.blocks(numbers)
         sound: npt.NDArray[np.bool_] = np.all(blocks < self.count, axis=1)
         if self.checksums is not None and self.chunks is not None and self.chunks.checksums is not None:
-            stored = self.chunks.checksums[np.where(sound[:, None], blocks, 0)] if self.count else blocks
-            summed = np.fromiter(map(sum_checksums, stored), np.uint32, len(stored))
-            sound &= summed == self.checksums[numbers]
+            stored = self.chunks.checksums[np.where(sound[:, None], blocks, 0)] if self.count else blocks.astype("<u4")
+            sound &= sum_checksums(stored) == self.checksums[numbers]
         return sound
 
     def fault(self, number: int) -> str | None:
@@ -64,6 +63,15 @@ class BlockTable:
         return "its blocks are not those that its checksum was made of"
 
 
-def sum_checksums(checksums: npt.NDArray[np.uint32]) -> int:
-    """Return a patch's own checksum: CRC-32 of the checksums of its blocks, row by row, little-endian."""
-    return zlib.crc32(np.ascontiguousarray(checksums, dtype="<u4").data)
+def sum_checksums(checksums: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Return the checksums of patches: CRC-32 of the checksums of their blocks, row by row, little-endian.
+
+    Args:
+        checksums: uint32 (n, k * k), of the blocks of each patch.
+
+    Returns:
+        uint32 (n,).
+    """
+    content = np.ascontiguousarray(checksums, dtype="<u4").tobytes()
+    step = 4 * checksums.shape[1]
+    return np.array([zlib.crc32(content[start : start + step]) for start in range(0, len(content), step)], np.uint32)

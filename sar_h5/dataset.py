@@ -82,8 +82,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             of its own. 0 for none.
         verify: "always" checks the stored bytes of each patch, or of its blocks, against their checksums in the file
             when they are read; where they differ the patch cannot be read, see ``on_bad_sample``. That costs about a
-            third of the speed of decoding: measured from memory with two cores, 10,200 patches/s in place of 15,100 for VH and 7,800
-            in place of 12,300 for VV. "never" takes them as they are.
+            third of the speed of decoding: measured from memory with two cores, 10,200 patches/s in place of 15,100 for
+            VH and 7,800 in place of 12,300 for VV. "never" takes them as they are.
 
     Attributes:
         path: the file, or a tuple of several.

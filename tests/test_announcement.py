@@ -82,7 +82,7 @@ def test_blocks_that_patches_share_are_announced_once(tmp_path: Path, advice: Ad
     PatchAnnouncer(str(path), np.arange(6)).announce(np.array([1, 2, 4]))
     wanted = {block for number in (1, 2, 4) for block in blocks_of(path, number)}
     assert [covers(advice, block_place(path, block)) for block in sorted(wanted)] == [1] * len(wanted)
-    assert sum(nbytes for _, nbytes in advice) == 32 * 32 * 2 * len(wanted)
+    assert sum(nbytes for _, nbytes in advice) <= 32 * 32 * 2 * len(wanted) + 4096  # a gap smaller than a page
 
 
 def test_layouts_that_only_hdf5_reads_are_not_announced(tmp_path: Path, advice: Advice) -> None:

@@ -20,13 +20,15 @@ def table() -> BlockTable:
     sums = np.array([7, 2**32 - 1, 9, 11], np.uint32)
     nothing = np.zeros(4, np.int64)
     chunks = ChunkTable(nothing, nothing, np.zeros(4, np.bool_), FileIdentity(1, 2), sums)
-    return BlockTable(grid, 4, chunks, np.array([sum_checksums(sums[each]) for each in grid], np.uint32))
+    return BlockTable(grid, 4, chunks, sum_checksums(sums[grid.reshape(3, 2)]))
 
 
 def test_a_patch_checksum_is_the_crc_of_its_blocks_checksums_little_endian() -> None:
-    expected = zlib.crc32(struct.pack("<4I", 1, 2, 3, 2**32 - 1))
-    assert sum_checksums(np.array([[1, 2], [3, 2**32 - 1]], np.uint32)) == expected
-    assert sum_checksums(np.array([[1, 2], [3, 2**32 - 1]], ">u4")) == expected
+    sums = np.array([[1, 2, 3, 2**32 - 1], [9, 8, 7, 6]], np.uint32)
+    expected = [zlib.crc32(struct.pack("<4I", *row)) for row in sums.tolist()]
+    assert sum_checksums(sums).tolist() == expected
+    assert sum_checksums(sums.astype(">u4")).tolist() == expected
+    assert sum_checksums(sums[:0]).tolist() == []
 
 
 def test_blocks_come_row_by_row(table: BlockTable) -> None:
