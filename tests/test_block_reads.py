@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 import sar_h5.bulk_reads
 from sar_h5 import SARH5Dataset
@@ -160,6 +160,26 @@ def test_blocks_of_another_patch_are_not_served_where_checksums_are_checked(file
     with pytest.raises(CorruptPatchError, match="patch 5 cannot be read: its blocks are not those that its checksum"):
         values(file, numbers, checked=True)
     assert np.isfinite(values(file, numbers)).all()
+
+
+@pytest.mark.parametrize("name", ["index/blocks", "index/checksum", "block_checksum"])
+def test_no_flipped_bit_of_what_makes_up_patches_serves_a_wrong_one(
+    both: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    plain, file = both
+    wanted = torch.from_numpy(read_plain(plain))
+    with h5py.File(file) as f:
+        start, nbytes = f[name].id.get_offset(), f[name].id.get_storage_size()
+    content, generator, served = file.read_bytes(), np.random.default_rng(0), set()
+    for place in generator.integers(start, start + nbytes, 30).tolist():
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(generator.integers(8))
+        (tmp_path / "flipped.h5").write_bytes(flipped)
+        patches = SARH5Dataset(tmp_path / "flipped.h5", verify="always", on_bad_sample="skip", sample="dict")
+        batch = default_collate(patches.__getitems__(range(COUNT)))
+        assert torch.equal(batch["image"], wanted[batch["index"]])
+        served.add(len(batch["index"]))
+    assert served <= {COUNT - 1, COUNT - 2}  # two patches share a block, and so its checksum
 
 
 def test_a_code_that_the_table_has_not_is_the_patches_fault(file: Path) -> None:

@@ -12,10 +12,13 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+import torch
 
-from sar_h5 import convert, verify
+from sar_h5 import SARDataModule, SceneSplit, convert, split_file, verify
 from sar_h5.bulk_reads import BulkReads
+from sar_h5.info import read_info
 from sar_h5.schema import LIBVER
+from sar_h5.splits.leakage import LeakageWarning
 from sar_h5.verify_report import Problem
 from tests.block_files import block_place, blocks_of, break_block, set_blocks, to_blocks
 
@@ -74,6 +77,31 @@ def test_each_block_is_read_once(files: tuple[Path, Path], monkeypatch: pytest.M
     assert verify(files[1], jobs=1).ok
     with h5py.File(files[1]) as f:
         assert reads == Counter(range(len(f["blocks"])))
+
+
+def test_info_tells_how_many_blocks_there_are(files: tuple[Path, Path]) -> None:
+    plain, blocks = (read_info(path) for path in files)
+    with h5py.File(files[1]) as f:
+        count = len(f["blocks"])
+    assert (plain.blocks, blocks.blocks, blocks.patches) == (0, count, plain.patches)
+    assert f"  layout     {count:,} blocks of 32 x 32, which patches share\n" in blocks.to_text()
+    assert "  layout " not in plain.to_text()
+    assert (blocks.to_dict()["layout"], blocks.to_dict()["blocks"]) == ("blocks", count)
+
+
+def test_splits_and_a_data_module_take_the_file_as_any_other(files: tuple[Path, Path], copy: Path) -> None:
+    both = [Path(shutil.copy(files[0], copy.with_name("plain.h5"))), copy]
+    for path in both:
+        with pytest.warns(LeakageWarning):
+            split_file(path, SceneSplit((0.5, 0.5, 0.0)))
+    assert verify(copy).problems == ()
+    batches = []
+    for path in both:
+        module = SARDataModule(path, batch_size=16, num_workers=0, seed=3)
+        module.setup("fit")
+        batches.append(torch.cat(list(module.train_dataloader())))
+    assert len(batches[0]) > 32
+    assert torch.equal(*batches)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
