@@ -26,7 +26,8 @@ About a file:
 
 Files to batches:
 
-- ``reader``, ``kernels``: stored patches become values under a ``symmetry``, many at once.
+- ``reader``, ``kernels``, ``block_reads``: stored patches, or blocks that patches share, become values under a
+  ``symmetry``, many at once.
 - ``stores``: where datasets take patches from: files, several as channels, shards, arrays, windows of scenes.
 - ``patch_dataset``: values become batches for PyTorch, from any process (``batches``, ``shared_batches``), bad ones as
   ``bad_samples`` says; ``dataset``, ``memory_dataset``, ``shard_dataset``, ``image_dataset``: that for each store.

@@ -23,6 +23,9 @@ from sar_h5.compression import decompress
 from sar_h5.errors import FormatError
 from sar_h5.opening import open_file
 
+Extents = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Offsets and sizes of pieces of a file in bytes, (n,) each."""
+
 MOST_FRAME_OVERHEAD_NBYTES = 16
 """A Blosc-1 frame is at most this much larger than what it holds (BLOSC_MAX_OVERHEAD in blosc.h)."""
 
@@ -99,6 +102,10 @@ class DirectChunks:
         if self.table.checksums is not None and zlib.crc32(stored) != self.table.checksums[number]:
             raise ValueError(f"expected checksum {self.table.checksums[number]:08x}, found {zlib.crc32(stored):08x}")
         return stored
+
+    def extents(self, numbers: npt.NDArray[np.int64]) -> Extents:
+        """Return where the chunks of patches lie."""
+        return self.table.offsets[numbers], self.table.sizes[numbers]
 
     def close(self) -> None:
         """Close the file."""

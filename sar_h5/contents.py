@@ -14,7 +14,7 @@ from sar_h5 import schema
 from sar_h5.errors import FormatError
 from sar_h5.file_objects import check_patches, walk_objects
 from sar_h5.opening import open_as_it_is, open_file
-from sar_h5.schema import FileSettings
+from sar_h5.schema import FileSettings, Layout
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -24,7 +24,7 @@ class PatchSource:
     """Where the patches of a file are, and how they turn into values.
 
     Attributes:
-        name: of the dataset within the file.
+        name: of the dataset within the file that holds their pixels.
         shape: (N, H, W).
         dtype: of what is stored.
         settings: what the file says about its patches; None for files of others.
@@ -35,6 +35,18 @@ class PatchSource:
     dtype: np.dtype[Any]
     settings: FileSettings | None
 
+    @property
+    def in_blocks(self) -> bool:
+        """Whether each patch is made up of blocks that others share."""
+        return self.settings is not None and self.settings.layout == "blocks"
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """(H, W) of what is stored in one piece: a patch, or a block of the patches."""
+        _, height, width = self.shape
+        per_side = self.settings.blocks_per_side if self.settings is not None else 1
+        return height // per_side, width // per_side
+
 
 def find_patches(file: h5py.File, name: str | None) -> PatchSource:
     """Find the patches in an open file.
@@ -42,6 +54,7 @@ def find_patches(file: h5py.File, name: str | None) -> PatchSource:
     Args:
         file: the file.
         name: path of a dataset (N, H, W) of real numbers; None for ``/patches``, or the only such dataset of the file.
+            ``/blocks`` of a file of this package stands for the patches that its blocks make up, as does None.
 
     Raises:
         FormatError: where there is none, or it is none of these.
@@ -49,7 +62,7 @@ def find_patches(file: h5py.File, name: str | None) -> PatchSource:
     ours = file.attrs.get("format") == schema.FORMAT
     if ours:
         _check_version(file)
-    chosen = name or (schema.PATCHES if schema.PATCHES in file else _only_candidate(file))
+    chosen = name or next((known for known in _known_names(ours=ours) if known in file), None) or _only_candidate(file)
     dataset = file.get(chosen)
     if not isinstance(dataset, h5py.Dataset):
         raise FormatError(
@@ -60,14 +73,31 @@ def find_patches(file: h5py.File, name: str | None) -> PatchSource:
             f"{file.filename}: expected {chosen} as (N, H, W) of integers or floats, found {dataset.shape} of "
             f"{_describe_dtype(dataset)}"
         )
+    layout = {known: layout for layout, known in schema.PIXELS.items()}.get(chosen.strip("/")) if ours else None
     check_patches(dataset)
-    settings = _settings(file) if ours and chosen.strip("/") == schema.PATCHES else None
-    if settings is not None and dataset.shape[1:] != (settings.patch_size, settings.patch_size):
-        raise FormatError(
-            f"{file.filename}: expected patches of {settings.patch_size} x {settings.patch_size} as patch_size says, "
-            f"found {dataset.shape}; run `sar-h5 verify {file.filename}`"
-        )
-    return PatchSource(chosen, dataset.shape, dataset.dtype, settings)
+    settings = _settings(file, layout) if layout else None
+    if layout == "patches" and settings is not None:
+        _check_shape(file, dataset, settings)
+    shape = dataset.shape if layout != "blocks" or settings is None else _shape_in_blocks(file, dataset, settings)
+    return PatchSource(chosen, shape, dataset.dtype, settings)
+
+
+def read_stored(file: h5py.File, source: PatchSource, number: int) -> npt.NDArray[Any]:
+    """Read a single patch of an open file, (H, W) as stored, through HDF5 and without a look at any other.
+
+    Raises:
+        OSError, RuntimeError, IndexError: where HDF5 cannot read it, or it is made up of blocks that are not there.
+    """
+    stored = file[source.name]
+    if not source.in_blocks:
+        patch: npt.NDArray[Any] = stored[number]
+        return patch
+    grid = file[f"{schema.INDEX}/{schema.BLOCKS}"][number]
+    return np.block([[stored[int(block)] for block in row] for row in grid])
+
+
+def _known_names(*, ours: bool) -> tuple[str, ...]:
+    return tuple(schema.PIXELS.values()) if ours else (schema.PATCHES,)
 
 
 def _check_version(file: h5py.File) -> None:
@@ -79,11 +109,41 @@ def _check_version(file: h5py.File) -> None:
         )
 
 
-def _settings(file: h5py.File) -> FileSettings:
+def _settings(file: h5py.File, layout: Layout) -> FileSettings:
     try:
-        return FileSettings.from_attrs(file[schema.PATCHES].attrs)
+        settings = FileSettings.from_attrs(file[schema.PIXELS[layout]].attrs)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file.filename}: its attributes are not those of the format: {error}") from error
+    if settings.layout != layout:
+        raise FormatError(
+            f"{file.filename}: expected layout {layout!r} of a file with /{schema.PIXELS[layout]}, found "
+            f"{settings.layout!r}; run `sar-h5 verify {file.filename}`"
+        )
+    return settings
+
+
+def _check_shape(file: h5py.File, patches: h5py.Dataset, settings: FileSettings) -> None:
+    if patches.shape[1:] != (settings.patch_size, settings.patch_size):
+        raise FormatError(
+            f"{file.filename}: expected patches of {settings.patch_size} x {settings.patch_size} as patch_size says, "
+            f"found {patches.shape}; run `sar-h5 verify {file.filename}`"
+        )
+
+
+def _shape_in_blocks(file: h5py.File, blocks: h5py.Dataset, settings: FileSettings) -> tuple[int, int, int]:
+    """Return (N, P, P) of the patches that blocks (M, B, B) make up; the column that says how must be there."""
+    side, per_side = settings.block_size, settings.blocks_per_side
+    column = schema.BLOCK_GRID_COLUMN
+    grid = file.get(f"{schema.INDEX}/{column.name}")
+    found = f"{grid.dtype} of shape {grid.shape}" if isinstance(grid, h5py.Dataset) else "none"
+    if blocks.shape[1:] != (side, side):
+        found = f"/{schema.BLOCKS} of shape {blocks.shape}"
+    elif isinstance(grid, h5py.Dataset) and grid.dtype == column.dtype and grid.shape[1:] == (per_side, per_side):
+        return grid.shape[0], settings.patch_size, settings.patch_size
+    raise FormatError(
+        f"{file.filename}: expected /{schema.BLOCKS} (M, {side}, {side}) and /{schema.INDEX}/{column.name} as "
+        f"{column.dtype} (N, {per_side}, {per_side}), found {found}; run `sar-h5 verify {file.filename}`"
+    )
 
 
 def _candidates(file: h5py.File) -> list[str]:

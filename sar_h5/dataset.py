@@ -68,7 +68,8 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
             or uint16 (C, H, W) as stored, in place of ``image``, and ``symmetry``, uint8, for :meth:`decoder`.
         threads: how many to decode a batch with; None for all cores in the main process (shared with the other ranks
             of a torchrun job) and one in each worker.
-        dataset: path of the dataset within the file; None for ``/patches``, or the only one that fits.
+        dataset: path of the dataset within the file; None for ``/patches``, the patches that ``/blocks`` make up, or
+            the only one that fits.
         how: of several files: "inner" for the places that all of them have, "outer" for those that any of them has.
         fill: with "outer", the value of a channel whose file has no such patch; 0.0 is that of pixels without data.
             ``index`` tells which are missing: -1 in ``patch_vv`` or ``patch_vh``.
@@ -79,10 +80,10 @@ class SARH5Dataset(PatchDataset[FilePatches | JoinedFiles]):
         cache_nbytes: the most memory that patches may take which are kept, as stored, for later epochs: for storage so
             slow that the operating system's own cache of files does not help. Each process, so each worker, has a cache
             of its own. 0 for none.
-        verify: "always" checks the stored bytes of each patch against the checksum in the file's index when they are
-            read; where they differ the patch cannot be read, see ``on_bad_sample``. That costs about a third of the
-            speed of decoding: measured from memory with two cores, 10,200 patches/s in place of 15,100 for VH and 7,800
-            in place of 12,300 for VV. "never" takes them as they are.
+        verify: "always" checks the stored bytes of each patch, or of its blocks, against their checksums in the file
+            when they are read; where they differ the patch cannot be read, see ``on_bad_sample``. That costs about a
+            third of the speed of decoding: measured from memory with two cores, 10,200 patches/s in place of 15,100 for
+            VH and 7,800 in place of 12,300 for VV. "never" takes them as they are.
 
     Attributes:
         path: the file, or a tuple of several.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5 import schema
-from sar_h5.contents import Columns, PatchSource, read_columns
+from sar_h5.contents import Columns, PatchSource, read_columns, read_stored
 from sar_h5.errors import SarH5Error
 from sar_h5.html_card import HtmlCard, Thumbnail
 from sar_h5.info import FileInfo, read_info
@@ -119,11 +119,10 @@ def _thumbnails(
     numbers = chosen if patches is None else patches[chosen]
     found: list[tuple[int, npt.NDArray[np.float32]]] = []
     with open_file(path) as file:
-        dataset = file[source.name]
         lut = file[schema.LUT][:] if source.settings and source.dtype.kind == "u" and schema.LUT in file else None
         for number in numbers.tolist():
             try:
-                stored = dataset[number]
+                stored = read_stored(file, source, number)
                 found.append((number, _reduced(stored if lut is None else lut[stored])))
             except _DAMAGE:
                 continue

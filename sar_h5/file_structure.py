@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.chunk_table import ChunkTable
-from sar_h5.schema import FileSettings
+from sar_h5.schema import BLOCKS, INDEX, PATCHES, FileSettings
 from sar_h5.verify_report import Problem
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -22,7 +22,8 @@ class Structure:
 
     Attributes:
         dtype: of what is stored.
-        table: where the chunk of each patch lies, and its checksum; size 0 where there is none.
+        table: where the chunk of each patch, or of each block, lies, and its checksum; size 0 where there is none.
+        grid: uint32 (N, k, k), the blocks that make up each patch; None where a patch is a chunk.
         index: the columns of ``/index``.
         scenes: the columns of ``/scenes``.
         lut: float32 (K,), or None for float32 values.
@@ -39,6 +40,7 @@ class Structure:
 
     dtype: np.dtype[Any]
     table: ChunkTable
+    grid: npt.NDArray[np.uint32] | None
     index: Columns
     scenes: Columns
     lut: npt.NDArray[np.float32] | None
@@ -53,12 +55,22 @@ class Structure:
     @property
     def count(self) -> int:
         """How many patches there are."""
-        return len(self.table.offsets)
+        return len(self.index["scene"])
 
     @property
     def shape(self) -> tuple[int, int]:
         """(P, P)."""
         return self.settings.patch_size, self.settings.patch_size
+
+    @property
+    def chunk_shape(self) -> tuple[int, int]:
+        """(H, W) of what a chunk holds: a patch or a block."""
+        side = self.settings.block_size or self.settings.patch_size
+        return side, side
+
+    def place(self, number: int) -> str:
+        """Return where a patch is, for messages."""
+        return f"/{PATCHES}[{number}]" if self.grid is None else f"/{INDEX}/{BLOCKS}[{number}]"
 
     @property
     def patch_nbytes(self) -> int:

@@ -123,8 +123,8 @@ def find_heap_damage(path: str | Path) -> str | None:
             with h5py.File(raw, "r") as file:
                 splits = file.get(schema.SPLITS)
                 methods = splits.values() if isinstance(splits, h5py.Group) else ()
-                patches = file.get(schema.PATCHES)
-                for holder in (file, *(() if patches is None else (patches,)), *methods):
+                pixels = [item for item in map(file.get, schema.PIXELS.values()) if item is not None]
+                for holder in (file, *pixels, *methods):
                     _read_attributes(raw, holder)
         except (
             OSError,

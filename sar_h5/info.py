@@ -31,6 +31,7 @@ class FileInfo:
         patches: how many patches it holds.
         dtype: of what is stored.
         levels: how many codes there are, 0 for float32.
+        blocks: how many blocks make up the patches, 0 where each is stored by itself.
         settings: what holds for all patches.
         attributes: further attributes of the root, as text.
         filter: name and options of the compression filter.
@@ -47,6 +48,7 @@ class FileInfo:
     patches: int
     dtype: str
     levels: int
+    blocks: int
     settings: FileSettings
     attributes: dict[str, str]
     filter: str
@@ -71,6 +73,7 @@ class FileInfo:
             "patches": self.patches,
             "dtype": self.dtype,
             "levels": self.levels,
+            "blocks": self.blocks,
             **{name: _plain(value) for name, value in self.settings.to_attrs().items()},
             **self.attributes,
             "filter": self.filter,
@@ -91,6 +94,7 @@ class FileInfo:
             f"{self.path}: {attributes['title']} (format {attributes['format_version']})",
             f"  patches    {self.patches:,} x {settings.patch_size} x {settings.patch_size}, {self.dtype}, stride "
             f"{stride}",
+            *([f"  layout     {self._layout_text()}"] if self.blocks else []),
             f"  encoding   {settings.encoding}{codes}; {self.filter}",
             f"  bounds     {settings.vmin:.4f} to {settings.vmax:.4f} dB = 0 to 1 ({attributes['bounds_origin']})",
             f"  source     {attributes['quantity']}, units {attributes['units']}",
@@ -128,6 +132,10 @@ class FileInfo:
             parts.append(count_noun(self.left_out_scenes, "scene"))
         return [f"  left out   {', and '.join(parts)}"] if parts else []
 
+    def _layout_text(self) -> str:
+        side = self.settings.block_size
+        return f"{self.blocks:,} blocks of {side} x {side}, which patches share"
+
 
 def read_info(path: str | Path, *, splits: bool = True) -> FileInfo:
     """Read what a file holds; no patch is decoded.
@@ -157,12 +165,14 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         counts = file.get(f"{schema.SCENES}/{schema.LEFT_OUT_COLUMN.name}")
         left_out = np.zeros(0, np.int64) if counts is None else counts[:]
         left_out_scenes = int(file.attrs.get(schema.LEFT_OUT_SCENES, 0))
+        blocks = len(file[source.name]) if source.in_blocks else 0
     return FileInfo(
         path=str(path),
         nbytes=Path(path).stat().st_size,
         patches=source.shape[0],
         dtype=source.dtype.name,
         levels=levels,
+        blocks=blocks,
         settings=source.settings,
         attributes=attributes,
         filter=filter_text,

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.block_chunks import BlockChunks
+from sar_h5.block_table import BlockTable
 from sar_h5.buffers import BufferPool
 from sar_h5.bulk_reads import bulk_reads
 from sar_h5.chunks import DirectChunks
 from sar_h5.file_structure import Structure
+from sar_h5.intact_blocks import IntactBlocks
 
 
 class IntactReads:
@@ -24,7 +27,7 @@ class IntactReads:
         found: its structure.
 
     Attributes:
-        chunks: the file's chunks.
+        chunks: the file's chunks: of patches, or of the blocks that patches are made of.
 
     Raises:
         OSError: where the file cannot be opened any more.
@@ -32,9 +35,13 @@ class IntactReads:
     """
 
     def __init__(self, path: str, found: Structure) -> None:
-        self.chunks = DirectChunks(path, found.table, found.shape, found.dtype)
+        self.chunks = DirectChunks(path, found.table, found.chunk_shape, found.dtype)
         self._bulk = bulk_reads(self.chunks)
         self._buffers = BufferPool()
+        self._shape, self._blocks = found.shape, None
+        if found.grid is not None:
+            table = BlockTable(found.grid, len(found.table.offsets), found.table, found.index["checksum"])
+            self._blocks = IntactBlocks(BlockChunks(self.chunks, table, found.shape, found.dtype), self._read_chunks)
 
     def __enter__(self) -> IntactReads:
         return self
@@ -48,8 +55,8 @@ class IntactReads:
         """Tell the operating system which patches are about to be read; those that lie together in one go."""
         if not hasattr(os, "posix_fadvise") or not len(numbers):
             return
-        offsets, sizes = self.chunks.table.offsets[numbers], self.chunks.table.sizes[numbers]
-        start, end = int(offsets.min()), int((offsets + sizes).max())
+        offsets, sizes = (self.chunks if self._blocks is None else self._blocks.chunks).extents(numbers)
+        start, end = int(offsets.min(initial=0)), int((offsets + sizes).max(initial=0))
         if end - start <= 2 * int(sizes.sum()):
             places = [(start, end - start)]
         else:
@@ -68,16 +75,20 @@ class IntactReads:
             (n, P, P) as stored, in memory that is used again once it is dropped; and what is wrong with those that
             cannot be read, by their position in ``numbers``.
         """
-        patches = self._buffers.take((len(numbers), *self.chunks.shape), self.chunks.dtype)
+        patches = self._buffers.take((len(numbers), *self._shape), self.chunks.dtype)
+        read = self._read_chunks if self._blocks is None else self._blocks.read
+        return patches, read(numbers, patches)
+
+    def _read_chunks(self, numbers: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> dict[int, str]:
         broken: dict[int, str] = {}
         position = 0
         while position < len(numbers):
             if self._bulk is not None:
-                position += self._bulk.stored(numbers[position:], patches[position:])
-            if position < len(numbers):  # this patch is not as it should be, or there is no way to read many
+                position += self._bulk.stored(numbers[position:], out[position:])
+            if position < len(numbers):  # this one is not as it should be, or there is no way to read many
                 try:
-                    patches[position] = self.chunks.read(int(numbers[position]))
+                    out[position] = self.chunks.read(int(numbers[position]))
                 except (OSError, ValueError) as error:
                     broken[position] = str(error)
                 position += 1
-        return patches, broken
+        return broken

@@ -32,7 +32,7 @@ def place(
         lut: float32, as long as the codes' dtype has values, so that no code can lead outside; or None.
         levels: how many entries of the table count.
         symmetry: 0 to 7 as in ``symmetry.apply_symmetry``; odd ones only where H equals W.
-        out: float32 (H, W), filled.
+        out: float32 (H, W), filled; without a table the codes' dtype as well.
 
     Returns:
         Whether every code counts; where not, ``out`` is of no use.
@@ -62,7 +62,7 @@ def _all_below(codes: npt.NDArray[Any], levels: int) -> bool:
 @compiled
 def _value(lut: npt.NDArray[np.float32] | None, code: Any) -> Any:
     if lut is None:
-        return np.float32(code)
+        return code  # becomes what it is put into
     return lut[code]
 
 
@@ -123,7 +123,7 @@ def read_values(
     payload: npt.NDArray[Any],
     codes: npt.NDArray[Any],
     places: npt.NDArray[np.int64],
-    out: npt.NDArray[np.float32],
+    out: npt.NDArray[Any],
 ) -> int:
     """Read, decode, look up and place patches.
 
@@ -144,7 +144,7 @@ def read_values(
         payload: (H, W) in the stored dtype, what follows the header in ``frame``.
         codes: (H, W) in the stored dtype, scratch for a patch.
         places: int64 (n,), which of ``out`` each patch goes to.
-        out: float32 (m, H, W).
+        out: float32 (m, H, W), or as :func:`place` has it.
 
     Returns:
         How many patches were placed, n or the position of the first one that could not be.

@@ -117,7 +117,7 @@ class _Judge:
         contents = np.zeros((len(numbers), 32), np.uint8)
         sound = [position for position in range(len(numbers)) if position not in unreadable]
         problems = {
-            position: Problem(f"/{schema.PATCHES}[{numbers[position]}]", ProblemKind.CORRUPT, reason)
+            position: Problem(self._found.place(int(numbers[position])), ProblemKind.CORRUPT, reason)
             for position, reason in unreadable.items()
         }
         highest, counted = self._measure(patches, sound)
@@ -126,7 +126,7 @@ class _Judge:
             number = int(numbers[position])
             reason = self._fault(highest[position])
             if reason is not None:
-                problems[position] = Problem(f"/{schema.PATCHES}[{number}]", ProblemKind.WRONG_VALUE, reason)
+                problems[position] = Problem(self._found.place(number), ProblemKind.WRONG_VALUE, reason)
                 continue
             contents[position] = np.frombuffer(self._hash(patches[position]), np.uint8)
             reason = self._misstated(number, int(counted[position]))

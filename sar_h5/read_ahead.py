@@ -8,6 +8,7 @@ import os
 import numpy as np
 import numpy.typing as npt
 
+from sar_h5.block_chunks import BlockChunks
 from sar_h5.chunks import DirectChunks
 
 _SLOW_SECONDS = 20e-6
@@ -23,7 +24,7 @@ class ReadAhead:
         chunks: where patches are read from.
     """
 
-    def __init__(self, chunks: DirectChunks) -> None:
+    def __init__(self, chunks: DirectChunks | BlockChunks) -> None:
         self._chunks = chunks
         self._usual_s = _SLOW_SECONDS + _SLOW_SECONDS_PER_PIXEL * float(np.prod(chunks.shape))
         self.is_slow = False
@@ -36,9 +37,9 @@ class ReadAhead:
         """
         if not self.is_slow or not hasattr(os, "posix_fadvise"):
             return
-        table = self._chunks.table
+        offsets, sizes = self._chunks.extents(numbers)
         with contextlib.suppress(OSError):  # places that cannot be: the read itself says so
-            for offset, size in zip(table.offsets[numbers].tolist(), table.sizes[numbers].tolist(), strict=True):
+            for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True):
                 os.posix_fadvise(self._chunks.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def note(self, seconds: float, patches: int) -> None:

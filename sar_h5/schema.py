@@ -1,11 +1,13 @@
 """The file format, version 1.0, as data: every path, attribute, dtype and description, once.
 
 Layout "patches": ``/patches`` holds integer codes (or float32 values), one Blosc chunk per patch; ``/lut`` turns
-codes into
-values in [0, 1]; ``/index`` says where each patch comes from; ``/scenes`` describes the scenes; ``/histogram``
-counts the digital
-numbers of the training scenes. All columns are plain one- or two-dimensional datasets of plain types, compressed, and
-with checksums.
+codes into values in [0, 1]; ``/index`` says where each patch comes from; ``/scenes`` describes the scenes;
+``/histogram`` counts the digital numbers of the training scenes. All columns are plain datasets of plain types,
+compressed, and with checksums.
+
+Layout "blocks": overlapping patches share their pixels. ``/blocks`` takes the place of ``/patches``: squares whose side
+divides patch size and stride, one Blosc chunk each, none of them twice; ``/index/blocks`` says which ones make up each
+patch, ``/block_checksum`` what each of them has for a checksum.
 
 Single texts in attributes are of any length: h5py gives those as str, and texts of one length as bytes. They lie in
 HDF5's global heap, the one part of a file without checksums; ``heap_guard`` looks at that before HDF5 does.
@@ -26,6 +28,9 @@ FORMAT_VERSION = "1.0"
 CONVENTIONS = "CF-1.11"
 
 PATCHES = "patches"
+BLOCKS = "blocks"
+"""Both the dataset of layout "blocks", and the column of ``/index`` with the numbers of each patch's blocks."""
+
 LUT = "lut"
 HISTOGRAM = "histogram"
 INDEX = "index"
@@ -45,8 +50,11 @@ UNKNOWN = -1
 
 Encoding = Literal["dn", "palette", "float32"]
 ENCODINGS: tuple[Encoding, ...] = ("palette", "dn", "float32")
-Layout = Literal["patches"]
-LAYOUTS: tuple[Layout, ...] = ("patches",)
+Layout = Literal["patches", "blocks"]
+LAYOUTS: tuple[Layout, ...] = ("patches", "blocks")
+
+PIXELS: Mapping[Layout, str] = {"patches": PATCHES, "blocks": BLOCKS}
+"""The dataset that holds the pixels, one chunk for each of its items."""
 
 SPLIT_CODES: Mapping[str, int] = {"train": 1, "val": 2, "validation": 2, "test": 3}
 """What the numbers in ``/splits/<name>`` mean; 0 is unused."""
@@ -99,13 +107,22 @@ INDEX_COLUMNS = (
     Column("row", "<i4", "row of the top-left corner in the scene, -1 where unknown", "pixel"),
     Column("col", "<i4", "column of the top-left corner in the scene, -1 where unknown", "pixel"),
     Column("valid_fraction", "<f4", "fraction of the patch's pixels that the quality filter counts"),
-    Column("checksum", "<u4", "CRC-32 of the stored chunk"),
+    Column(
+        "checksum",
+        "<u4",
+        "CRC-32 of the stored chunk; in layout blocks, of the checksums of the patch's blocks, uint32, row by row",
+    ),
 )
 
 POSITION_COLUMN = Column(
     "position", "<i4", "position of the patch among those that the conversion kept of its scene, -1 where unknown"
 )
 """``/index/position``; like ``LEFT_OUT_COLUMN`` only in files from which patches have been left out since."""
+BLOCK_GRID_COLUMN = Column(BLOCKS, "<u4", "numbers in /blocks of the blocks that make up the patch, row by row")
+"""``/index/blocks`` (N, P/B, P/B), the one column of three dimensions; only in layout "blocks"."""
+
+BLOCK_CHECKSUM_COLUMN = Column("block_checksum", "<u4", "CRC-32 of the stored chunk of each block")
+"""``/block_checksum`` (M,); only in layout "blocks"."""
 
 SCENE_COLUMNS = (
     Column("name", "utf-8", "name of the acquisition, the same for all polarizations", ""),
@@ -162,7 +179,7 @@ def split_column(name: str) -> Column:
 
 
 PATCH_ATTRIBUTES = ("vmin", "vmax", "patch_size", "stride", "min_valid", "polarization", "encoding", "layout")
-"""Attributes of the root and again of ``/patches``."""
+"""Attributes of the root and again of the dataset with the pixels; in layout "blocks" also ``block_size``."""
 
 ROOT_ATTRIBUTES = (
     "format",
@@ -201,6 +218,12 @@ PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "float32": "patches, scaled to [0, 1]",
 }
 
+BLOCKS_LONG_NAME: Mapping[Encoding, str] = {
+    "palette": "codes of blocks of pixels: value = lut[code]",
+    "dn": "digital numbers of blocks of pixels: value = lut[code]",
+    "float32": "blocks of pixels, scaled to [0, 1]",
+}
+
 
 @dataclass(frozen=True)
 class FileSettings:
@@ -215,6 +238,10 @@ class FileSettings:
         encoding: how values are stored.
         layout: how patches are stored.
         invalid_code: the code of pixels without data, or None where the file has none.
+        block_size: side of a block in pixels, which divides ``patch_size``; None in layout "patches".
+
+    Raises:
+        ValueError: where layout and block size do not go together.
     """
 
     vmin: float
@@ -226,6 +253,18 @@ class FileSettings:
     encoding: Encoding
     layout: Layout = "patches"
     invalid_code: int | None = None
+    block_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.layout == "blocks") != (self.block_size is not None):
+            raise ValueError(f"expected a block size in layout blocks only, found {self.block_size} in {self.layout}")
+        if self.block_size is not None and (self.block_size < 1 or self.patch_size % self.block_size):
+            raise ValueError(f"expected blocks that divide {self.patch_size} pixels, found {self.block_size}")
+
+    @property
+    def blocks_per_side(self) -> int:
+        """How many blocks make up a side of a patch; 1 in layout "patches"."""
+        return self.patch_size // self.block_size if self.block_size else 1
 
     def to_attrs(self) -> dict[str, object]:
         """Return the attributes as they are written; the inverse of :meth:`from_attrs`."""
@@ -241,6 +280,8 @@ class FileSettings:
         }
         if self.invalid_code is not None:
             attrs["invalid_code"] = np.int64(self.invalid_code)
+        if self.block_size is not None:
+            attrs["block_size"] = np.int64(self.block_size)
         return attrs
 
     @classmethod
@@ -254,7 +295,7 @@ class FileSettings:
         encoding, layout = str(attrs["encoding"]), str(attrs["layout"])
         if encoding not in ENCODINGS or layout not in LAYOUTS:
             raise ValueError(f"unknown encoding {encoding!r} or layout {layout!r}")
-        invalid_code = attrs.get("invalid_code")
+        invalid_code, block_size = attrs.get("invalid_code"), attrs.get("block_size")
         return cls(
             vmin=_number(attrs["vmin"]),
             vmax=_number(attrs["vmax"]),
@@ -265,6 +306,7 @@ class FileSettings:
             encoding=encoding,
             layout=layout,
             invalid_code=None if invalid_code is None else _integer(invalid_code),
+            block_size=None if block_size is None else _integer(block_size),
         )
 
 

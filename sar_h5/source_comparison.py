@@ -220,7 +220,7 @@ class SourceCheck:
     def _not_there(self, number: int) -> Problem:
         path = self._source.path(int(self._found.index["scene"][number]))
         message = f"expected it in {path}, which does not have it{self._place(number)}"
-        return Problem(f"/{schema.PATCHES}[{number}]", ProblemKind.DIFFERENT, message)
+        return Problem(self._found.place(number), ProblemKind.DIFFERENT, message)
 
     def _compare(self, batch: SourceBatch) -> list[Problem]:
         numbers = batch.numbers
@@ -259,7 +259,7 @@ class SourceCheck:
         row, col = divmod(first, differs.shape[1])
         values = [self._value(patch.reshape(-1)[first]) for patch in (expected, found)]
         return Problem(
-            f"/{schema.PATCHES}[{number}]",
+            self._found.place(number),
             ProblemKind.DIFFERENT,
             f"{int(differs.sum())} of {differs.size} pixels are not those of the source{self._place(number)}; the "
             f"first at row {row} col {col} of the patch: expected {values[0]}, found {values[1]}",

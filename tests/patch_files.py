@@ -83,7 +83,7 @@ def read_plain(
 ) -> np.ndarray:
     """Values (n, 1, H, W) as plain h5py and NumPy give them, patch by patch."""
     with h5py.File(path) as file:
-        patches = file["patches"]
+        patches = file["patches"] if "patches" in file else _joined_blocks(file)
         lut = file["lut"][:] if "lut" in file else None
         values = []
         for number in range(len(patches)) if numbers is None else numbers:
@@ -92,6 +92,11 @@ def read_plain(
             patch = np.rot90(patch, symmetry % 4)
             values.append(np.fliplr(patch) if symmetry > 3 else patch)
     return np.array(values).astype(np.float32)[:, None]
+
+
+def _joined_blocks(file: h5py.File) -> np.ndarray:
+    blocks = file["blocks"][:]
+    return np.array([np.block([[blocks[block] for block in row] for row in grid]) for grid in file["index/blocks"]])
 
 
 def raw_chunks(path: Path) -> list[bool]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sar_h5 import BlockShuffleSampler, SARH5Dataset
 from sar_h5.samplers.announcement import PatchAnnouncer, byte_ranges
+from tests.block_files import block_place, blocks_of, overlapping_codes, to_blocks
 from tests.patch_files import chunk_place, make_codes, make_lut, write_file
 
 COUNT = 64
@@ -73,6 +74,15 @@ def test_it_goes_to_other_processes_and_opens_the_file_there(file: Path, advice:
     announcer.announce(np.array([1]))
     pickle.loads(pickle.dumps(announcer)).announce(np.array([1]))
     assert advice == [chunk_place(file, 9)] * 2
+
+
+def test_blocks_that_patches_share_are_announced_once(tmp_path: Path, advice: Advice) -> None:
+    plain = write_file(tmp_path / "plain.h5", overlapping_codes(6, 64, 65536, "<u2"), make_lut(65536))
+    path = to_blocks(plain, tmp_path / "blocks.h5", 32, compression=None, compression_opts=None)
+    PatchAnnouncer(str(path), np.arange(6)).announce(np.array([1, 2, 4]))
+    wanted = {block for number in (1, 2, 4) for block in blocks_of(path, number)}
+    assert [covers(advice, block_place(path, block)) for block in sorted(wanted)] == [1] * len(wanted)
+    assert sum(nbytes for _, nbytes in advice) <= 32 * 32 * 2 * len(wanted) + 4096  # a gap smaller than a page
 
 
 def test_layouts_that_only_hdf5_reads_are_not_announced(tmp_path: Path, advice: Advice) -> None:

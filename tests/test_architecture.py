@@ -160,16 +160,22 @@ MAY_IMPORT: dict[str, str] = {
     "bulk_reads": "chunks kernels lookup native numpy",
     "cores": "",
     "decode_threads": "",
-    "read_ahead": "chunks numpy",
+    "block_table": "chunk_table numpy",
+    "block_chunks": "block_table chunks errors numpy",
+    "block_kernels": "compiled kernels numpy",
+    "block_windows": "symmetry numpy",
+    "block_reads": "block_chunks block_kernels block_windows buffers bulk_reads chunks lookup native numpy",
+    "stored_patches": "block_chunks block_table chunk_table chunks contents errors schema h5py numpy",
+    "read_ahead": "block_chunks chunks numpy",
     "reader": (
-        "bulk_reads chunk_table chunks contents decode_threads errors file_change lookup opening read_ahead schema h5py "
-        "numpy"
+        "block_chunks block_reads bulk_reads chunks contents decode_threads errors file_change lookup opening "
+        "patch_identity read_ahead stored_patches numpy"
     ),
     "tagged_tensor": "torch",
     "batches": "tagged_tensor torch",
     "batch_memory": "numpy torch",
     "shared_batches": "tagged_tensor numpy torch",
-    "shared_table": "chunk_table numpy torch",
+    "shared_table": "block_table chunk_table numpy torch",
     "decoder": "symmetry numpy torch",
     "selection": "errors numpy",
     "stores.handle_pool": "errors",
@@ -192,10 +198,17 @@ MAY_IMPORT: dict[str, str] = {
     "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
     "file_structure": "chunk_table schema verify_report numpy",
-    "structure_checks": "chunk_table errors file_objects file_structure opening schema verify_report h5py numpy",
+    "column_checks": "file_structure schema verify_report h5py numpy",
+    "pixel_checks": "block_table chunk_table column_checks file_objects schema verify_report h5py numpy",
+    "structure_checks": (
+        "chunk_table column_checks errors file_objects file_structure left_out_checks opening pixel_checks schema "
+        "verify_report h5py numpy"
+    ),
     "structure_worker": "structure_checks",
     "structure_process": "file_structure verify_report",
-    "intact_reads": "buffers bulk_reads chunks file_structure numpy",
+    "recent_blocks": "buffers numpy",
+    "intact_blocks": "block_chunks block_kernels block_windows recent_blocks numpy",
+    "intact_reads": "block_chunks block_table buffers bulk_reads chunks file_structure intact_blocks numpy",
     "patch_kernels": "compiled numpy",
     "patch_checks": (
         "conversion_kernels cutting digest file_structure intact_reads patch_kernels progress radiometry schema "
@@ -346,7 +359,7 @@ MAY_IMPORT: dict[str, str] = {
     "device_transfer": "torch",
     "samplers.order": "splitmix numpy",
     "samplers.shuffle_measure": "errors numpy",
-    "samplers.announcement": "chunk_table chunks contents errors opening numpy",
+    "samplers.announcement": "block_chunks chunks contents errors opening stored_patches numpy",
     "samplers.source": "samplers.announcement errors numpy",
     "samplers.state": "errors",
     "samplers.patch_sampler": "errors samplers.source samplers.state numpy torch",
@@ -425,6 +438,8 @@ MAY_IMPORT: dict[str, str] = {
     "samplers": "",
     "tables": "",
     "maps": "",
+    "left_out_checks": "column_checks schema verify_report h5py numpy",
+    "patch_identity": "block_table chunk_table contents schema stored_patches h5py numpy",
 }
 
 

@@ -17,6 +17,7 @@ from sar_h5 import LazyPatchDataset, SARH5Dataset, SARImageDataset, SARPatchData
 from sar_h5.errors import PatchIndexError, SettingError
 from sar_h5.patch_dataset import PatchDataset
 from sar_h5.symmetry import apply_symmetry, draw_symmetry
+from tests.block_files import write_both
 from tests.conftest import make_dn, make_shards
 from tests.patch_files import make_codes, make_lut, write_file
 from tests.raster_files import write_raster
@@ -35,16 +36,18 @@ def makers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Make]:
     write_raster(directory / "scene-vv.tif", make_dn(3, (40, 50)), blockysize=1)
     file = write_file(directory / "vv.h5", make_codes((11, 16, 16), 256, "u1"), make_lut(256))
     patches = np.concatenate(shards)
+    blocks = write_both(directory)[1]
     options = {"vmin": 14.77, "vmax": 24.54, "patch_size": 16, "stride": 10, "sample": "tensor"}
     return {
         "file": lambda **more: SARH5Dataset(file, **more),
+        "blocks": lambda **more: SARH5Dataset(blocks, **more),
         "memory": lambda **more: SARPatchDataset(patches, **more),
         "shards": lambda **more: LazyPatchDataset(directory / "shards", **more),
         "scenes": lambda **more: SARImageDataset(directory / "scene-vv.tif", **(options | more)),
     }
 
 
-@pytest.fixture(params=["file", "memory", "shards", "scenes"])
+@pytest.fixture(params=["file", "blocks", "memory", "shards", "scenes"])
 def make(request: pytest.FixtureRequest, makers: dict[str, Make]) -> Make:
     return makers[request.param]
 

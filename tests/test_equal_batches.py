@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, default_collate
 
 import sar_h5.bulk_reads
 from sar_h5 import BackgroundLoader, SARH5Dataset
+from tests.block_files import overlapping_codes, to_blocks
 from tests.patch_files import make_codes, make_lut, raw_chunks, read_plain, write_file
 
 FORK = "fork" if os.name == "posix" else None
@@ -33,6 +34,15 @@ FILES = {
     "table of one": (6, 16, 1, "u1"),
 }
 
+# The same in layout "blocks", by the side of a block; patches share half of their blocks with the next ones.
+BLOCK_FILES = {
+    "blocks of uint8": (11, 64, 256, "u1", 32),
+    "blocks of uint16": (7, 96, 300, "<u2", 16),
+    "blocks of float32": (9, 32, 0, "<f4", 16),
+    "blocks that are patches": (5, 48, 200, "u1", 48),
+}
+ALL_FILES = FILES | BLOCK_FILES
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -43,6 +53,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         codes = make_codes((count, size, size), levels or 1000, dtype)
         lut = make_lut(levels) if levels else None
         paths[name] = write_file(directory / f"{name}.h5", codes if levels else codes / np.float32(1000), lut)
+    for name, (count, size, levels, dtype, side) in BLOCK_FILES.items():
+        codes = overlapping_codes(count, size, levels or 1000, dtype)
+        lut = make_lut(levels) if levels else None
+        plain = write_file(directory / "plain.h5", codes if levels else codes / np.float32(1000), lut)
+        paths[name] = to_blocks(plain, directory / f"{name}.h5", side)
     return paths
 
 
@@ -95,14 +110,14 @@ def check(path: Path, way: str, *, augment: bool, output: str = "values", **opti
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ALL_FILES)
 def test_values_are_those_of_plain_h5py(files: dict[str, Path], name: str, way: str, augment: bool) -> None:
     check(files[name], way, augment=augment)
 
 
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", [name for name, (_, _, levels, _) in FILES.items() if levels])
+@pytest.mark.parametrize("name", [name for name, (_, _, levels, *_) in ALL_FILES.items() if levels])
 def test_codes_become_the_same_values_in_the_decoder(
     files: dict[str, Path], name: str, way: str, augment: bool
 ) -> None:

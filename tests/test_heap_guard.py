@@ -19,6 +19,7 @@ from sar_h5.errors import FormatError
 from sar_h5.heap_guard import MOST_NBYTES, GuardedFile, find_heap_damage
 from sar_h5.info import read_info
 from sar_h5.opening import open_as_it_is, open_file
+from tests.block_files import to_blocks
 from tests.conftest import make_shards
 from tests.damage import loop_heap
 from tests.patch_files import overwrite
@@ -45,6 +46,15 @@ def test_a_loop_in_the_heap_is_an_error_that_says_where(file: Path, reader: str)
     loop_heap(file)
     with pytest.raises(FormatError, match=r"found an object of 0 bytes at byte \d+ of its global heap"):
         READERS[reader](file)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_files_of_blocks_are_guarded_too(file: Path, tmp_path: Path, reader: str) -> None:
+    blocks = to_blocks(file, tmp_path / "blocks.h5", 8)
+    assert find_heap_damage(blocks) is None
+    loop_heap(blocks)
+    with pytest.raises(FormatError, match="of its global heap"):
+        READERS[reader](blocks)
 
 
 def test_verify_names_it_as_well(file: Path) -> None:

@@ -17,16 +17,31 @@ from sar_h5 import schema
 from sar_h5.schema import Column, FileSettings
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a layout, and sizes that go with it."""
+    layout = draw(st.sampled_from(schema.LAYOUTS))
+    if layout == "patches":
+        return {"layout": layout, "patch_size": draw(st.integers(1, 2**62))}
+    block_size = draw(st.integers(1, 2**30))
+    return {"layout": layout, "block_size": block_size, "patch_size": block_size * draw(st.integers(1, 2**30))}
+
+
+def _build(sizes: dict[str, Any], **others: Any) -> FileSettings:
+    return FileSettings(**sizes, **others)
+
+
 all_settings = st.builds(
-    FileSettings,
+    _build,
+    layouts(),
     vmin=numbers,
     vmax=numbers,
-    patch_size=st.integers(1, 2**62),
     stride=st.integers(-1, 2**62),
     min_valid=st.floats(0, 1),
     polarization=st.sampled_from(["vv", "vh", "hh", "hv"]),
     encoding=st.sampled_from(schema.ENCODINGS),
-    layout=st.sampled_from(schema.LAYOUTS),
     invalid_code=st.none() | st.integers(0, 65535),
 )
 SETTINGS = FileSettings(14.77, 24.54, 256, 128, 0.9, "vv", "palette", invalid_code=0)
@@ -55,6 +70,19 @@ def test_settings_come_back_from_a_file(settings: FileSettings) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("layout", "block_size"), [("blocks", None), ("patches", 64), ("blocks", 0), ("blocks", 96), ("blocks", -64)]
+)
+def test_blocks_that_make_up_no_patch_are_refused(layout: schema.Layout, block_size: int | None) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        FileSettings(14.77, 24.54, 256, 128, 0.9, "vv", "palette", layout, block_size=block_size)
+
+
+def test_a_patch_knows_how_many_blocks_make_up_a_side() -> None:
+    assert FileSettings(0, 1, 256, 64, 0, "vv", "palette", "blocks", block_size=64).blocks_per_side == 4
+    assert SETTINGS.blocks_per_side == 1
+
+
 def test_attributes_are_those_that_the_format_names() -> None:
     assert tuple(SETTINGS.to_attrs()) == (*schema.PATCH_ATTRIBUTES, "invalid_code")
     assert SETTINGS.to_attrs()["vmin"].dtype == np.float64  # type: ignore[attr-defined]
@@ -80,7 +108,7 @@ def test_a_missing_attribute_is_named(name: str) -> None:
     [
         ("encoding", "jpeg", ValueError, "unknown encoding 'jpeg' or layout 'patches'"),
         ("encoding", 7, ValueError, "unknown encoding '7'"),
-        ("layout", "blocks", ValueError, "unknown encoding 'palette' or layout 'blocks'"),
+        ("layout", "tiles", ValueError, "unknown encoding 'palette' or layout 'tiles'"),
         ("vmin", "14.77", TypeError, "expected a number, found str"),
         ("vmax", np.array([24.54]), TypeError, "expected a number, found ndarray"),
         ("min_valid", None, TypeError, "expected a number, found NoneType"),

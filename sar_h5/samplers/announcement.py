@@ -11,11 +11,12 @@ import os
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.chunk_table import read_chunk_table
-from sar_h5.chunks import DirectChunks, can_read_directly
+from sar_h5.block_chunks import BlockChunks
+from sar_h5.chunks import DirectChunks
 from sar_h5.contents import find_patches
 from sar_h5.errors import FormatError
 from sar_h5.opening import open_file
+from sar_h5.stored_patches import open_chunks, read_patch_table
 
 _PAGE_NBYTES = 4096
 
@@ -30,7 +31,7 @@ class PatchAnnouncer:
 
     def __init__(self, path: str, patches: npt.NDArray[np.int64]) -> None:
         self._path, self._patches = path, patches
-        self._opened: tuple[int, DirectChunks | None] | None = None
+        self._opened: tuple[int, DirectChunks | BlockChunks | None] | None = None
 
     def announce(self, samples: npt.NDArray[np.int64]) -> None:
         """Tell the operating system that samples, int64 (n,), are about to be read."""
@@ -41,23 +42,21 @@ class PatchAnnouncer:
             return
         numbers = self._patches[samples]
         with contextlib.suppress(OSError):  # places that cannot be: the read itself says so
-            for offset, nbytes in byte_ranges(chunks.table.offsets[numbers], chunks.table.sizes[numbers]):
+            for offset, nbytes in byte_ranges(*chunks.extents(numbers)):
                 os.posix_fadvise(chunks.descriptor, offset, nbytes, os.POSIX_FADV_WILLNEED)
 
-    def _chunks(self) -> DirectChunks | None:
+    def _chunks(self) -> DirectChunks | BlockChunks | None:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), self._open()
         return self._opened[1]
 
-    def _open(self) -> DirectChunks | None:
+    def _open(self) -> DirectChunks | BlockChunks | None:
         try:
             with open_file(self._path) as file:
                 source = find_patches(file, None)
-                patches = file[source.name]
-                if not can_read_directly(self._path, patches):
-                    return None
-                table = read_chunk_table(patches)
-            return DirectChunks(self._path, table, source.shape[1:], source.dtype)
+                table = read_patch_table(self._path, file, source)
+            chunks = open_chunks(self._path, source, table)
+            return chunks if isinstance(chunks, (DirectChunks, BlockChunks)) else None
         except (OSError, FormatError):  # whoever reads the file says what is wrong with it
             return None
 
