@@ -21,6 +21,8 @@ from sar_h5.radiometry import Bounds, Floats
 from sar_h5.raster_units import resolve_units
 from sar_h5.schema import Encoding
 from sar_h5.settings import AUTO, ConvertSettings
+from sar_h5.shared_blocks.expectation import expect_grid_blocks
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 from sar_h5.sources.scene import RasterScene
 from sar_h5.survey import (
     ALL_SCENES,
@@ -166,7 +168,9 @@ class RasterJob:
             raise RuntimeError("plan() comes after survey()")
         self._encoder = self._make_encoder(self._bounds, progress)
         positions = sum(self.positions(scene) for scene in self.scenes)
-        return make_plan(self._bounds, self._encoder.storage, self._sample(), positions, self._settings)
+        return make_plan(
+            self._bounds, self._encoder.storage, self._sample(), positions, self._settings, self._expected_blocks()
+        )
 
     def adopt(self, storage: Storage) -> Storage:
         """Take the storage of a file that is there already, in place of :meth:`plan`.
@@ -332,6 +336,11 @@ class RasterJob:
             with contextlib.suppress(SourceError):
                 for band in self._encoded_floats(plain, scene, read_bands(scene, progress)):
                     yield band.stored  # type: ignore[misc]  # not by a palette, so values
+
+    def _expected_blocks(self) -> ExpectedBlocks | None:
+        if self._settings.layout != "blocks":
+            return None
+        return expect_grid_blocks([(scene.info.height, scene.info.width) for scene in self.scenes], self._settings.grid)
 
     def _sample(self) -> list[Stored]:
         """Cut a few patches, spread over scenes and rows; what cannot be read is left for the conversion to name."""

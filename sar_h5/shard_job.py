@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,14 @@ from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
 from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings, ValidMeasure
+from sar_h5.shared_blocks.expectation import expect_shard_blocks
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 from sar_h5.sources.scene import ShardScene
 from sar_h5.sources.shards import check_values
+
+RUN_SCENES = 4
+RUN_NBYTES = 32 << 20
+"""Consecutive patches that are looked at for overlap where nothing tells the stride."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +231,13 @@ class ShardJob:
         self._encoder = ShardEncoder(storage)
         stored: list[Stored] = [self._encoder.encode(patch[np.newaxis], "range")[0][0] for patch in sample]
         positions = sum(self.positions(shard) for shard in self.scenes)
-        return make_plan(self._bounds, storage, stored, positions, self._settings)
+        return make_plan(self._bounds, storage, stored, positions, self._settings, self._expected_blocks())
+
+    def _expected_blocks(self) -> ExpectedBlocks | None:
+        if self._settings.layout != "blocks":
+            return None
+        counts = [shard.count for shard in self.scenes]
+        return expect_shard_blocks(counts, self.patch_size, self.stride, read_runs(self.scenes))
 
     def _sample(self) -> list[Floats]:
         """Read a few patches, spread over the shards; what cannot be read is left for the conversion to name."""
@@ -253,6 +266,14 @@ class ShardJob:
                     progress.advance(values.nbytes)
             except SourceError:
                 continue  # the conversion names it
+
+
+def read_runs(shards: Sequence[ShardScene]) -> Iterator[Floats]:
+    """Yield the first patches of a few shards, float32 (n, P, P); what cannot be read is left for others to name."""
+    for shard in spread([shard for shard in shards if shard.count], RUN_SCENES):
+        count = min(shard.count, max(2, RUN_NBYTES // (shard.patch_size**2 * 4)))
+        with contextlib.suppress(SourceError):
+            yield shard.patches(0, count)
 
 
 def predict_storage(bounds: Bounds, sample: Sequence[Floats]) -> Storage | None:

@@ -1,0 +1,101 @@
+"""What blocks a file will have, before it is written: from the grid, or from a sample of patches without places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.errors import SettingError
+from sar_h5.shared_blocks.contents import hash_blocks
+from sar_h5.shared_blocks.grid import (
+    MOST_BLOCKS_PER_SIDE,
+    SMALL_BLOCK,
+    ExpectedBlocks,
+    choose_block_size,
+    count_grid_blocks,
+    cut_sample,
+)
+from sar_h5.tiling import PatchGrid
+
+SHARED_ENOUGH = 0.05
+"""Which part of a sample's blocks has to occur twice before that is taken for overlap. Of consecutive patches that
+overlap by half, about half of the blocks do; of others none, but for blocks of one value, which do not count."""
+
+
+def expect_grid_blocks(sizes: Iterable[tuple[int, int]], grid: PatchGrid) -> ExpectedBlocks:
+    """Tell from the grid.
+
+    Args:
+        sizes: height and width of each scene in pixels.
+        grid: where patches lie.
+
+    Raises:
+        SettingError: where patch size and stride leave only blocks that are far too small.
+    """
+    size = checked_block_size(grid.patch_size, grid.stride)
+    axes = [(len(grid.starts(height)), len(grid.starts(width))) for height, width in sizes]
+    return ExpectedBlocks(size, count_grid_blocks(axes, grid.patch_size, grid.stride, size))
+
+
+def expect_shard_blocks(
+    counts: Sequence[int], patch_size: int, stride: int, runs: Iterable[npt.NDArray[np.generic]]
+) -> ExpectedBlocks:
+    """Tell from the stride, or, where that is unknown, from a sample.
+
+    Args:
+        counts: how many patches each shard holds; as if they lay on a square.
+        patch_size: side of a patch in pixels.
+        stride: distance of neighbouring patches in pixels, -1 where unknown.
+        runs: consecutive patches (n, P, P) of a few shards; looked at only where the stride is unknown.
+
+    Raises:
+        SettingError: where patch size and stride leave only blocks that are far too small.
+    """
+    size = checked_block_size(patch_size, stride) if stride > 0 else find_block_size(runs, patch_size)
+    step = stride if stride > 0 else size
+    axes = [(math.isqrt(max(count - 1, 0)) + 1, math.ceil(math.sqrt(count))) for count in counts if count]
+    return ExpectedBlocks(size, count_grid_blocks(axes, patch_size, step, size))
+
+
+def checked_block_size(patch_size: int, stride: int) -> int:
+    """Return the side of the blocks that patches share; see :func:`choose_block_size`.
+
+    Raises:
+        SettingError: where there are far too many of them in a patch.
+    """
+    size = choose_block_size(patch_size, stride)
+    if patch_size // size > MOST_BLOCKS_PER_SIDE:
+        raise SettingError(
+            f"--layout blocks cannot serve patches of {patch_size} px with stride {stride}: the largest squares that "
+            f"they share have {size} px a side, which makes {(patch_size // size) ** 2:,} blocks a patch; use --layout "
+            "patches, or a stride that has a larger divisor in common with the patch size"
+        )
+    return size
+
+
+def find_block_size(runs: Iterable[npt.NDArray[np.generic]], patch_size: int) -> int:
+    """Find out by content of which blocks patches are made.
+
+    Args:
+        runs: consecutive patches (n, P, P) of a few shards.
+        patch_size: their side in pixels.
+
+    Returns:
+        The largest side, a divisor of the patch size, of blocks of which enough occur twice in the sample; the patch
+        size where there is none of at least 32 pixels, a quarter of small patches.
+    """
+    least = min(SMALL_BLOCK, max(patch_size // 4, 1))
+    sides = [side for side in range(patch_size // 2, least - 1, -1) if patch_size % side == 0]
+    hashes: dict[int, set[bytes]] = {side: set() for side in sides}
+    twice, all_of = dict.fromkeys(sides, 0), dict.fromkeys(sides, 0)
+    for run in runs:
+        for side in sides:
+            blocks = [block for block in cut_sample(run, side) if (block != block.flat[0]).any()]
+            for key in hash_blocks(np.array(blocks)):
+                twice[side] += key.tobytes() in hashes[side]
+                hashes[side].add(key.tobytes())
+            all_of[side] += len(blocks)
+    return next((side for side in sides if twice[side] > SHARED_ENOUGH * all_of[side]), patch_size)
