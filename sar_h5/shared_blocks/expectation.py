@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import SettingError
-from sar_h5.shared_blocks.contents import hash_blocks
+from sar_h5.shared_blocks.contents import hash_block
 from sar_h5.shared_blocks.grid import (
     MOST_BLOCKS_PER_SIDE,
     SMALL_BLOCK,
@@ -21,8 +21,11 @@ from sar_h5.shared_blocks.grid import (
 from sar_h5.tiling import PatchGrid
 
 SHARED_ENOUGH = 0.05
-"""Which part of a sample's blocks has to occur twice before that is taken for overlap. Of consecutive patches that
-overlap by half, about half of the blocks do; of others none, but for blocks of one value, which do not count."""
+"""Which part of a sample's pixels has to occur again before that is taken for overlap: of consecutive patches that
+overlap by half about half do, of others none. Blocks of one value do not count."""
+
+FINER_IS_BETTER = 1.02
+"""How many times more pixels blocks of a smaller side must save to be taken."""
 
 
 def expect_grid_blocks(sizes: Iterable[tuple[int, int]], grid: PatchGrid) -> ExpectedBlocks:
@@ -84,18 +87,24 @@ def find_block_size(runs: Iterable[npt.NDArray[np.generic]], patch_size: int) ->
         patch_size: their side in pixels.
 
     Returns:
-        The largest side, a divisor of the patch size, of blocks of which enough occur twice in the sample; the patch
-        size where there is none of at least 32 pixels, a quarter of small patches.
+        Of the divisors of the patch size, from half of it to 32 pixels (a quarter of small patches), the side that
+        saves most pixels; the patch size where none of them saves enough.
     """
     least = min(SMALL_BLOCK, max(patch_size // 4, 1))
     sides = [side for side in range(patch_size // 2, least - 1, -1) if patch_size % side == 0]
-    hashes: dict[int, set[bytes]] = {side: set() for side in sides}
-    twice, all_of = dict.fromkeys(sides, 0), dict.fromkeys(sides, 0)
+    known: dict[int, set[bytes]] = {side: set() for side in sides}
+    again = dict.fromkeys(sides, 0)
+    pixels = 0
     for run in runs:
+        pixels += run.size
         for side in sides:
             blocks = [block for block in cut_sample(run, side) if (block != block.flat[0]).any()]
-            for key in hash_blocks(np.array(blocks)):
-                twice[side] += key.tobytes() in hashes[side]
-                hashes[side].add(key.tobytes())
-            all_of[side] += len(blocks)
-    return next((side for side in sides if twice[side] > SHARED_ENOUGH * all_of[side]), patch_size)
+            hashes = list(map(hash_block, blocks))
+            before = len(known[side])
+            known[side].update(hashes)
+            again[side] += (len(hashes) - (len(known[side]) - before)) * side**2
+    best, saved = patch_size, SHARED_ENOUGH * pixels / FINER_IS_BETTER
+    for side in sides:
+        if again[side] > FINER_IS_BETTER * saved:
+            best, saved = side, again[side]
+    return best

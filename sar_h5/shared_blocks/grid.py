@@ -76,5 +76,5 @@ def cut_sample(patches: Iterable[npt.NDArray[np.generic]], block_size: int) -> l
     for patch in patches:
         blocks = np.empty(((len(patch) // block_size) ** 2, block_size, block_size), patch.dtype)
         cut_blocks(patch[np.newaxis], blocks[np.newaxis])
-        cut += blocks
+        cut.extend(blocks)
     return cut

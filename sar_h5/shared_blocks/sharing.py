@@ -76,6 +76,9 @@ def measure_sharing(grids: Sequence[bytes | bytearray], block_size: int, patch_s
     numbers = [np.frombuffer(grid, "<u4").reshape(-1, (patch_size // block_size) ** 2) for grid in grids]
     uses = np.zeros(max((int(grid.max()) + 1 for grid in numbers if grid.size), default=0), np.uint32)
     for grid in numbers:
-        np.add.at(uses, grid.reshape(-1), 1)
+        ordered = np.sort(grid, axis=1)  # a block that occurs twice in one patch is not shared by that
+        first = np.ones(grid.shape, dtype=bool)
+        np.not_equal(ordered[:, 1:], ordered[:, :-1], out=first[:, 1:])
+        uses += np.bincount(ordered[first], minlength=len(uses)).astype(np.uint32)
     sharing = sum(int((uses[grid] > 1).any(axis=1).sum()) for grid in numbers)
     return BlockSharing(block_size, len(uses), sum(grid.size for grid in numbers), sharing, sum(map(len, numbers)))
