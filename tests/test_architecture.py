@@ -85,28 +85,44 @@ MAY_IMPORT: dict[str, str] = {
     "raster_units": "bands errors radiometry sources.scene units numpy",
     "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units workers numpy",
     "job": (
-        "compression cutting encoding errors palette progress quantiles radiometry settings sources.bounds_file "
-        "sources.scene"
+        "compression cutting encoding errors palette progress quantiles radiometry schema settings shared_blocks.grid "
+        "sources.bounds_file sources.scene numpy"
     ),
     "raster_job": (
         "bands cutting encoding errors job palette pixel_cache progress quantiles radiometry raster_units schema "
-        "settings sources.scene survey units workers numpy"
+        "settings shared_blocks.expectation shared_blocks.grid sources.scene survey units workers numpy"
     ),
     "shard_job": (
-        "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene "
-        "sources.shards numpy"
+        "cutting encoding errors job palette progress quantiles radiometry schema settings shared_blocks.expectation "
+        "shared_blocks.grid sources.scene sources.shards numpy"
     ),
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
+    "patch_chunks_writer": "compression cutting encoding finished_scene packing pixel_writer schema workers h5py",
+    "pixel_writer": "compression cutting encoding errors finished_scene h5py numpy",
+    "shared_blocks": "",
+    "shared_blocks.chunks_writer": (
+        "buffers columns compression cutting encoding errors finished_scene packing pixel_writer schema "
+        "shared_blocks.contents shared_blocks.grid shared_blocks.numbering shared_blocks.places shared_blocks.table "
+        "workers h5py numpy"
+    ),
+    "shared_blocks.contents": "shared_blocks.numbering shared_blocks.table numpy",
+    "shared_blocks.expectation": "errors shared_blocks.contents shared_blocks.grid tiling numpy",
+    "shared_blocks.grid": "numpy",
+    "shared_blocks.kernels": "compiled numpy",
+    "shared_blocks.numbering": "numpy",
+    "shared_blocks.places": "shared_blocks.numbering numpy",
+    "shared_blocks.sharing": "shared_blocks.grid numpy",
+    "shared_blocks.table": "shared_blocks.kernels numpy",
     "writer": (
-        "columns compression cutting digest encoding errors finished_scene journal packing partial_file schema "
-        "sources.scene version workers h5py hdf5plugin numpy"
+        "columns compression cutting digest encoding finished_scene journal partial_file patch_chunks_writer "
+        "pixel_writer schema shared_blocks.chunks_writer sources.scene version h5py hdf5plugin numpy"
     ),
     "file_maker": (
-        "conversion_record errors finished_scene job palette partial_file pending progress schema settings sources.scene "
-        "summary unfinished_file writer"
+        "conversion_record errors finished_scene job palette partial_file pending progress schema settings "
+        "shared_blocks.sharing sources.scene summary unfinished_file writer"
     ),
-    "summary": "errors",
+    "summary": "errors schema shared_blocks.sharing",
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
     "forecasts.planning": "errors",
