@@ -82,7 +82,9 @@ class FileSummary:
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
+        blocks = None if self.blocks is None else self.blocks.to_dict()
         return dataclasses.asdict(self) | {
+            "blocks": blocks,
             "ratio": self.ratio,
             "patches_per_second": self.patches_per_second,
             "megabytes_per_second": self.megabytes_per_second,

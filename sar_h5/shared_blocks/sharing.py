@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,10 @@ class BlockSharing:
     def ratio(self) -> float:
         """How many patches use a block on average."""
         return self.used / self.count if self.count else 1.0
+
+    def to_dict(self) -> dict[str, object]:
+        """Return all values as plain data for JSON."""
+        return dataclasses.asdict(self) | {"ratio": self.ratio}
 
     def __str__(self) -> str:
         return (
