@@ -231,13 +231,8 @@ class ShardJob:
         self._encoder = ShardEncoder(storage)
         stored: list[Stored] = [self._encoder.encode(patch[np.newaxis], "range")[0][0] for patch in sample]
         positions = sum(self.positions(shard) for shard in self.scenes)
-        return make_plan(self._bounds, storage, stored, positions, self._settings, self._expected_blocks())
-
-    def _expected_blocks(self) -> ExpectedBlocks | None:
-        if self._settings.layout != "blocks":
-            return None
-        counts = [shard.count for shard in self.scenes]
-        return expect_shard_blocks(counts, self.patch_size, self.stride, read_runs(self.scenes))
+        blocks = expect_blocks(self.scenes, self.stride, self._settings)
+        return make_plan(self._bounds, storage, stored, positions, self._settings, blocks)
 
     def _sample(self) -> list[Floats]:
         """Read a few patches, spread over the shards; what cannot be read is left for the conversion to name."""
@@ -268,7 +263,26 @@ class ShardJob:
                 continue  # the conversion names it
 
 
-def read_runs(shards: Sequence[ShardScene]) -> Iterator[Floats]:
+def expect_blocks(shards: Sequence[ShardScene], stride: int, settings: ConvertSettings) -> ExpectedBlocks | None:
+    """Tell the blocks that patches share, by the stride or a sample; None in layout "patches", or without patches.
+
+    Args:
+        shards: of one polarization, all of one patch size.
+        stride: what is known of it, -1 where nothing; that of the settings comes first.
+        settings: of the conversion.
+
+    Raises:
+        SettingError: where patch size and stride leave only blocks that are far too small.
+    """
+    counts = [shard.count for shard in shards]
+    if settings.layout != "blocks" or not any(counts):
+        return None
+    size = shards[0].patch_size
+    known = stride if settings.stride is None else settings.stride
+    return expect_shard_blocks(counts, size, known, _read_runs(shards))
+
+
+def _read_runs(shards: Sequence[ShardScene]) -> Iterator[Floats]:
     """Yield the first patches of a few shards, float32 (n, P, P); what cannot be read is left for others to name."""
     for shard in spread([shard for shard in shards if shard.count], RUN_SCENES):
         count = min(shard.count, max(2, RUN_NBYTES // (shard.patch_size**2 * 4)))

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, str] = {
     "source_state": "sources.scene",
     "finished_scene": "journal schema sources.scene numpy",
     "finished_parts": "finished_scene partial_file progress schema h5py numpy",
-    "finished_file": "errors info source_state summary",
+    "finished_file": "errors info opening schema shared_blocks.sharing source_state summary",
     "conversion_record": "compression encoding errors job journal radiometry settings source_state numpy",
     "unfinished_file": (
         "conversion_record errors finished_parts finished_scene job journal partial_file progress quantiles source_state "
@@ -125,19 +125,20 @@ MAY_IMPORT: dict[str, str] = {
     "summary": "errors schema shared_blocks.sharing",
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
-    "forecasts.planning": "errors",
+    "forecasts.planning": "errors shared_blocks.grid shared_blocks.table",
     "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema",
     "forecasts.memory_need": (
-        "errors forecasts.memory_limit forecasts.planning forecasts.rounding settings sources.scene"
+        "errors forecasts.memory_limit forecasts.planning forecasts.rounding raster_job schema settings shard_job "
+        "sources.scene"
     ),
     "forecasts.source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
-    "forecasts.forecast": "cutting encoding job packing forecasts.planning radiometry settings",
+    "forecasts.forecast": "cutting encoding forecasts.planning job packing radiometry settings shared_blocks.grid",
     "forecasts.shard_forecast": (
-        "cutting encoding errors forecasts.forecast job palette radiometry settings shard_job sources.scene"
+        "cutting encoding errors forecasts.forecast job palette radiometry schema settings shard_job sources.scene"
     ),
     "forecasts.raster_forecast": (
-        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings "
-        "sources.scene survey units numpy"
+        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_job raster_units "
+        "settings sources.scene survey units numpy"
     ),
     "forecasts.fit_check": (
         "job forecasts.memory_need forecasts.raster_forecast raster_job settings forecasts.shard_forecast shard_job"

@@ -12,6 +12,7 @@ from sar_h5.job import make_plan, spread
 from sar_h5.packing import Packer
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import AUTO, ConvertSettings
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 
 SAMPLED_SCENES = 8
 SAMPLED_PLACES = 2
@@ -84,6 +85,7 @@ class Work:
         patch_size: their side in pixels.
         read_nbytes: bytes of pixels that are read, over all passes.
         read_threads: how many threads read and decode them.
+        blocks: what is known of the blocks that patches share; None in layout "patches".
     """
 
     polarization: str
@@ -91,6 +93,7 @@ class Work:
     patch_size: int
     read_nbytes: int
     read_threads: int
+    blocks: ExpectedBlocks | None = None
 
 
 def make_forecast(
@@ -117,7 +120,7 @@ def make_forecast(
     stored = [batch.patches[place] for batch in made for place in spread(range(len(batch.patches)), MOST_PATCHES)]
     if not stored:
         return _forecast_by_ratio(bounds, bounds_note, work, settings)
-    plan = make_plan(bounds or Bounds(0, 1), storage, stored, work.patches, settings)
+    plan = make_plan(bounds or Bounds(0, 1), storage, stored, work.patches, settings, work.blocks)
     return Forecast(
         bounds=bounds,
         bounds_note=bounds_note,
@@ -135,7 +138,8 @@ def make_forecast(
 def _forecast_by_ratio(bounds: Bounds | None, bounds_note: str, work: Work, settings: ConvertSettings) -> Forecast:
     encoding = "palette" if settings.encoding == AUTO else settings.encoding
     codec = settings.codec if settings.codec in MEASURED_CODECS else "fast"
-    nbytes = sum(file_nbytes(work.patches, work.patch_size, codec, encoding, work.polarization)) if work.patches else 0
+    expected = file_nbytes(work.patches, work.patch_size, codec, encoding, work.polarization, work.blocks)
+    nbytes = sum(expected) if work.patches else 0
     return Forecast(
         bounds=bounds,
         bounds_note=bounds_note,
