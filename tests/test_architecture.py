@@ -126,7 +126,7 @@ MAY_IMPORT: dict[str, str] = {
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
     "forecasts.planning": "errors shared_blocks.grid shared_blocks.table",
-    "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema",
+    "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema shared_blocks.expectation",
     "forecasts.memory_need": (
         "errors forecasts.memory_limit forecasts.planning forecasts.rounding raster_job schema settings shard_job "
         "sources.scene"

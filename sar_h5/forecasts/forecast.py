@@ -61,6 +61,7 @@ class Forecast:
         kept_share: about which part of the patches passes the filter, in [0, 1].
         sampled: how many patches were compressed to tell; 0 where ratios measured on simulated scenes had to do.
         seconds: about how long it takes with the threads asked for; None where nothing could be measured.
+        block_size: side of the blocks that patches share, in pixels; None in layout "patches".
     """
 
     bounds: Bounds | None
@@ -73,6 +74,7 @@ class Forecast:
     kept_share: float
     sampled: int
     seconds: float | None
+    block_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def make_forecast(
         kept_share=sample.kept / sample.patches if sample.patches else 1.0,
         sampled=len(stored),
         seconds=_estimate_seconds(sample, Packer(storage, plan.codec), work, settings),
+        block_size=plan.block_size,
     )
 
 
@@ -151,6 +154,7 @@ def _forecast_by_ratio(bounds: Bounds | None, bounds_note: str, work: Work, sett
         kept_share=1.0,
         sampled=0,
         seconds=None,
+        block_size=None if work.blocks is None else work.blocks.size,
     )
 
 
