@@ -138,17 +138,17 @@ class FileWriter:
 
     def append(self, batch: BatchToMake) -> None:
         """Have patches of the scene begun last packed, and write what has been packed meanwhile."""
-        self._note_all(self._pixels.append(batch))
+        self._write(self._pixels.append(batch))
 
     def flush(self) -> None:
         """Wait for all patches appended and write them."""
-        self._note_all(self._pixels.flush())
+        self._write(self._pixels.flush())
 
-    def _note_all(self, batches: Iterable[WrittenBatch]) -> None:
+    def _write(self, batches: Iterable[WrittenBatch]) -> None:
         for batch in batches:
-            self._note(batch)
+            self._write_batch(batch)
 
-    def _note(self, batch: WrittenBatch) -> None:
+    def _write_batch(self, batch: WrittenBatch) -> None:
         count = len(batch.contents)
         scene = self._scenes[-1]
         self._part.check()

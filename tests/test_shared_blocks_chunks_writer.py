@@ -17,7 +17,7 @@ from sar_h5.finished_scene import FinishedScene
 from sar_h5.palette import NotInPaletteError
 from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.shard_job import ShardBatch
-from sar_h5.shared_blocks import contents
+from sar_h5.shared_blocks import chunks_writer, contents
 from sar_h5.writer import FileWriter
 from tests.block_files import assert_same_patches, check_blocks, dump, read_patches
 from tests.conftest import make_dn, make_shards
@@ -144,8 +144,9 @@ def test_a_broken_scene_is_skipped_without_a_trace(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("encoding", ["palette", "float32"])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_shards_that_have_lost_their_places_share_what_overlapped(
-    tmp_path: Path, encoding: str, *, shuffled: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, *, shuffled: bool
 ) -> None:
+    monkeypatch.setattr(chunks_writer, "RECENT_NBYTES", 20_000)  # most blocks are read back
     count = 9 * 7
     order = np.random.default_rng(0).permutation(count) if shuffled else np.arange(count)
     (tmp_path / "in").mkdir()

@@ -35,6 +35,15 @@ from sar_h5.shared_blocks.places import BlockPlaces
 from sar_h5.shared_blocks.table import Hashes
 from sar_h5.workers import Workers
 
+RECENT_NBYTES = 16 << 20
+"""Of blocks found by content, those written last stay in memory: where patches come row by row, equal ones are among
+them, and need not be read back."""
+
+_CHECKSUM_NBYTES = 4
+
+_ARRAY_NBYTES = 200
+"""What a small array takes beside its data."""
+
 
 @dataclass(frozen=True)
 class _CutBatch:
@@ -91,7 +100,7 @@ class BlockChunksWriter:
         self._compressors = Workers[_CompressedBatch](jobs, in_flight_nbytes)
         self._places = BlockPlaces(self._size, settings.blocks_per_side)
         self._contents = BlockContents(self._read)
-        self._waiting: dict[int, Stored] = {}
+        self._recent: dict[int, Stored] = {}
         self._numbered = 0
         self._checksums = bytearray()
         self._before_scene = 0
@@ -133,7 +142,7 @@ class BlockChunksWriter:
         """Forget the scene's blocks."""
         self._cutters.discard()
         self._compressors.discard()
-        self._waiting.clear()
+        self._recent.clear()
         self._numbered = self._before_scene
         del self._checksums[self._numbered * _CHECKSUM_NBYTES :]
         self._contents.forget(self._numbered)
@@ -167,15 +176,16 @@ class BlockChunksWriter:
 
     def _number(self, cut: _CutBatch) -> _NumberedBatch:
         made = cut.made
+        hashes = b""
         if cut.hashes is None:
             numbering = self._places.number(made.rows, made.cols, self._numbered)
-            hashes = b""
         else:
             numbering = self._contents.number(cut.blocks, cut.hashes, self._per_patch)
             hashes = cut.hashes[numbering.new].astype("<u8").tobytes()
         blocks = [cut.blocks[position] for position in numbering.new]
-        if hashes:
-            self._waiting.update(enumerate(blocks, start=self._numbered))
+        if cut.hashes is not None:
+            # Copies, since a view would hold on to the whole batch.
+            self._recent.update((self._numbered + place, block.copy()) for place, block in enumerate(blocks))
         self._numbered += len(blocks)
         return _NumberedBatch(made, numbering.numbers, blocks, hashes)
 
@@ -188,8 +198,7 @@ class BlockChunksWriter:
         first = len(self._blocks)
         with writing_errors(self._path):
             append_chunks(self._blocks, compressed.frames)
-        for number in range(first, first + len(batch.blocks)):
-            self._waiting.pop(number, None)
+        self._forget_old(first + len(batch.blocks))
         checksums = compressed.checksums.tobytes()
         self._checksums += checksums
         self._scene.blocks.add(batch.numbers, checksums, batch.hashes)
@@ -197,11 +206,17 @@ class BlockChunksWriter:
         of_patches = [zlib.crc32(one.tobytes()) for one in of_blocks]
         return WrittenBatch(of_patches, made.contents, made.rows, made.cols, made.valid_fraction)
 
+    def _forget_old(self, written: int) -> None:
+        """Forget the blocks longest known, as far as they can be read from the file, beyond what is to be held."""
+        most = RECENT_NBYTES // (self._size**2 * self._storage.dtype.itemsize + _ARRAY_NBYTES)
+        while len(self._recent) > most and (oldest := next(iter(self._recent))) < written:
+            del self._recent[oldest]
+
     def _read(self, number: int) -> Stored:
         """Return a block that has a number, whether it has been written or waits."""
-        if number in self._waiting:
-            return self._waiting[number]
-        shape, dtype = self._blocks.shape[1:], self._storage.dtype
+        if number in self._recent:
+            return self._recent[number]
+        shape, dtype = (self._size, self._size), self._storage.dtype
         with writing_errors(self._path):
             _, frame = self._blocks.id.read_direct_chunk((number, 0, 0))
         try:
@@ -212,6 +227,3 @@ class BlockChunksWriter:
             ) from error
         block: Stored = np.frombuffer(content, dtype).reshape(shape)
         return block
-
-
-_CHECKSUM_NBYTES = 4
