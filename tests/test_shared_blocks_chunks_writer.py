@@ -19,9 +19,9 @@ from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.shard_job import ShardBatch
 from sar_h5.shared_blocks import chunks_writer, contents
 from sar_h5.writer import FileWriter
-from tests.block_files import assert_same_patches, check_blocks, dump, read_patches
 from tests.conftest import make_dn, make_shards
 from tests.raster_files import write_raster
+from tests.written_blocks import assert_same_patches, check_blocks, dump, read_patches
 
 BOUNDS = {"vmin": 14.77, "vmax": 24.54}
 

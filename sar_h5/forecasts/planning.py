@@ -42,8 +42,8 @@ BLOCK_INDEX_NBYTES = 16
 """The chunk index of HDF5 and the checksum of each block: 14 to 16 bytes, of which nothing can be compressed."""
 
 BLOCK_NUMBER_NBYTES = 1.0
-"""Each number of a patch's blocks, compressed: 0.2 to 0.6 bytes where patches come row by row, 2.5 where they are
-shuffled."""
+"""Each number of a patch's blocks, compressed: 0.03 bytes where patches come row by row, 2.2 where they are shuffled
+(2,883,204 numbers)."""
 
 FIXED_NBYTES = 30_000
 """Attributes, scenes with their ground control points, and the table of values."""

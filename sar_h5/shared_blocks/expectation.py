@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -20,9 +21,10 @@ from sar_h5.shared_blocks.grid import (
 )
 from sar_h5.tiling import PatchGrid
 
-SHARED_ENOUGH = 0.05
-"""Which part of a sample's pixels has to occur again before that is taken for overlap: of consecutive patches that
-overlap by half about half do, of others none. Blocks of one value do not count."""
+SHARED_ENOUGH = 0.005
+"""Which part of a sample's pixels has to occur again before that is taken for overlap. Of consecutive patches that
+overlap by half about half do, of shuffled ones a few in a hundred or thousand, of others none: no two blocks of speckle
+are equal by chance. Blocks of one value do not count."""
 
 FINER_IS_BETTER = 1.02
 """How many times more pixels blocks of a smaller side must save to be taken."""
@@ -59,8 +61,10 @@ def expect_shard_blocks(
     """
     size = checked_block_size(patch_size, stride) if stride > 0 else find_block_size(runs, patch_size)
     step = stride if stride > 0 else size
-    axes = [(math.isqrt(max(count - 1, 0)) + 1, math.ceil(math.sqrt(count))) for count in counts if count]
-    return ExpectedBlocks(size, count_grid_blocks(axes, patch_size, step, size))
+    acrosses = [math.isqrt(max(count - 1, 0)) + 1 for count in counts]
+    axes = [(-(-count // across), across) for count, across in zip(counts, acrosses, strict=True)]
+    most = sum(counts) * (patch_size // size) ** 2
+    return ExpectedBlocks(size, min(count_grid_blocks(axes, patch_size, step, size), most))
 
 
 def checked_block_size(patch_size: int, stride: int) -> int:
@@ -97,9 +101,8 @@ def find_block_size(runs: Iterable[npt.NDArray[np.generic]], patch_size: int) ->
     pixels = 0
     for run in runs:
         pixels += run.size
-        for side in sides:
-            blocks = [block for block in cut_sample(run, side) if (block != block.flat[0]).any()]
-            hashes = list(map(hash_block, blocks))
+        for patch, side in itertools.product(run, sides):
+            hashes = [hash_block(block) for block in cut_sample([patch], side) if (block != block.flat[0]).any()]
             before = len(known[side])
             known[side].update(hashes)
             again[side] += (len(hashes) - (len(known[side]) - before)) * side**2
