@@ -19,7 +19,7 @@ from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.shard_job import ShardBatch
 from sar_h5.shared_blocks import chunks_writer, contents
 from sar_h5.writer import FileWriter
-from tests.conftest import make_dn, make_shards
+from tests.conftest import REAL_SCENE, make_dn, make_shards
 from tests.raster_files import write_raster
 from tests.written_blocks import assert_same_patches, check_blocks, dump, read_patches
 
@@ -87,6 +87,12 @@ def test_patches_of_products_are_those_of_the_other_layout(
     with h5py.File(path) as f:
         assert f.attrs["block_size"] == block
         assert len(f["index/row"]) > 4
+
+
+def test_patches_of_a_real_scene_are_those_of_the_other_layout(real_data: Path, tmp_path: Path) -> None:
+    path = convert_both(real_data / REAL_SCENE, tmp_path, stride=64, min_valid=0.5, polarization="vh")
+    with h5py.File(path) as f:
+        assert len(f["index/row"]) > len(f["blocks"]) / 4 > 20
 
 
 def test_blocks_of_a_full_grid_cover_each_pixel_once_and_unused_ones_are_not_stored(tmp_path: Path) -> None:

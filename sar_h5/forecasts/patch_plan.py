@@ -156,6 +156,8 @@ def plan(
     patches_nbytes, index_nbytes = planning.file_nbytes(patches, patch_size, codec, encoding, polarization, blocks)
     memory = planning.conversion_memory(patches, patch_size, threads=shared_by, blocks=blocks)
 
+    extra = {"shards": 1.0, "products": 1.0} if blocks is None else planning.BLOCKS_SECONDS
+
     def seconds(task: str, per_megapixel: float) -> float:
         return planning.cpu_seconds(patches, patch_size, task, per_megapixel) / shared_by
 
@@ -177,8 +179,8 @@ def plan(
         conversion_memory_nbytes=memory,
         serving_memory_nbytes=planning.serving_memory(patches, patch_size, batch_size),
         worker_memory_nbytes=planning.worker_memory(patch_size, batch_size),
-        conversion_seconds=seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
-        products_seconds=seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
+        conversion_seconds=extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
+        products_seconds=extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
         verification_seconds=seconds("verification", planning.VERIFICATION_SECONDS_PER_MEGAPIXEL[codec]),
         epoch_seconds=seconds("epoch", planning.EPOCH_SECONDS_PER_MEGAPIXEL[like][codec]),
     )
