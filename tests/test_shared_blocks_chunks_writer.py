@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import convert
+from sar_h5 import convert, schema
 from sar_h5 import writer as writer_module
+from sar_h5.columns import write_column
 from sar_h5.errors import SettingError, SourceError
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.palette import NotInPaletteError
@@ -142,6 +143,14 @@ def test_a_broken_scene_is_skipped_without_a_trace(tmp_path: Path, monkeypatch: 
     for one in dumps:
         del one[""]["skipped_sources"], one["histogram"]
     assert dumps[0] == dumps[1]
+
+
+def test_chunks_of_the_table_of_blocks_stay_small_whatever_its_width(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        for side, rows in ((1, 65536), (2, 16384), (64, 16), (300, 1)):
+            group = f.create_group(str(side))
+            column = write_column(group, schema.BLOCK_GRID_COLUMN, np.zeros((65536 // side**2 + 3, side, side), "<u4"))
+            assert column.chunks == (rows, side, side)
 
 
 # From shards
