@@ -9,6 +9,7 @@ Sources to files:
 - ``radiometry``, ``palette``, ``encoding``: pixels become values in [0, 1] and lossless integer codes.
 - ``tiling``, ``cutting``: scenes become patches.
 - ``packing``, ``writer``, ``pending``: patches become chunks, in threads, and chunks one file, complete or not at all.
+- ``shared_blocks``: the other layout, in which overlapping patches share chunks.
 - ``conversion``: all of that in order, for rasters (``raster_job``) and for shards (``shard_job``).
 
 Before a conversion:

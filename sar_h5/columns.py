@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import h5py
@@ -25,7 +26,9 @@ def write_column(group: h5py.Group, column: Column, values: npt.ArrayLike | Sequ
     """
     data = column.to_array(values)
     guarded = data.size > 0  # HDF5 cannot filter a table without rows
-    chunks = (min(len(data), _CHUNK_ROWS), *data.shape[1:]) if guarded else None
+    # A row of the numbers of a patch's blocks can be long.
+    most_rows = max(_CHUNK_ROWS // math.prod(data.shape[1:]), 1) if data.ndim > 2 else _CHUNK_ROWS
+    chunks = (min(len(data), most_rows), *data.shape[1:]) if guarded else None
     filters = {"compression": "gzip", "shuffle": True, "fletcher32": True} if guarded else {}
     dataset = group.create_dataset(column.name, data=data, chunks=chunks, **filters)
     dataset.attrs["long_name"] = column.long_name

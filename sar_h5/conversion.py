@@ -89,7 +89,8 @@ def convert(
         codec: "fast", "small", or a Blosc compressor ("lz4", "zstd", ...).
         clevel: compression level 0 to 9.
         shuffle: "none", "byte" or "bit"; None chooses by size.
-        layout: "patches".
+        layout: "patches" stores each patch as one chunk; "blocks" stores squares that overlapping patches share, each
+            once: about a quarter of the size at half overlap, for several chunks to read for each patch.
         overwrite: whether existing files may be replaced.
         resume: whether to go on with what an earlier run of the same conversion has left, however it ended, and to keep
             what this one leaves where it fails. Scenes finished earlier are checked, and not read again. A file that is

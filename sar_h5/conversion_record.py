@@ -85,6 +85,7 @@ class ConversionRecord:
             "storage": [storage.encoding, storage.invalid_code, storage.dtype.str, storage.from_dn, storage.reason],
             "codec": [plan.codec.name, plan.codec.clevel, plan.codec.shuffle],
             "estimated_nbytes": plan.estimated_nbytes,
+            "block_size": plan.block_size,
             "units": self.job.units,
             "from_pixels": self.job.from_pixels,
             "bounds_scenes": list(self.job.bounds_scenes),
@@ -114,7 +115,13 @@ class ConversionRecord:
         counts = _array(blobs["counts"], "<u8").astype(np.uint64) if "counts" in blobs else None
         encoding, invalid_code, dtype, from_dn, reason = fields["storage"]
         storage = Storage(encoding, lut, invalid_code, np.dtype(dtype), from_dn, reason)
-        plan = Plan(Bounds(*fields["bounds"]), storage, Codec(*fields["codec"]), fields["estimated_nbytes"])
+        plan = Plan(
+            Bounds(*fields["bounds"]),
+            storage,
+            Codec(*fields["codec"]),
+            fields["estimated_nbytes"],
+            fields["block_size"],
+        )
         return cls(
             Undertaking(fields["terms"], tuple(SourceState(*source) for source in fields["sources"])),
             SavedJob(plan, fields["units"], fields["from_pixels"], tuple(fields["bounds_scenes"]), counts),

@@ -17,6 +17,7 @@ from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.schema import FileSettings
 from sar_h5.settings import ConvertSettings
+from sar_h5.shared_blocks.sharing import BlockSharing, measure_sharing
 from sar_h5.sources.scene import SourceFile
 from sar_h5.summary import FileSummary
 from sar_h5.unfinished_file import Resumption, resume, scene_blobs
@@ -57,6 +58,7 @@ class FileMaker:
         self._nbytes = 0
         self._digest = ""
         self._notes: list[str] = []
+        self._sharing: BlockSharing | None = None
 
     @property
     def estimated_nbytes(self) -> int:
@@ -135,8 +137,10 @@ class FileMaker:
             source_nbytes=job.source_nbytes,
             seconds=self._seconds,
             content_digest=self._digest,
+            layout="patches" if plan.block_size is None else "blocks",
+            blocks=self._sharing,
             skipped=(*broken_before, *job.broken),
-            notes=(*reason, *self._notes, *self._twins(), *notes),
+            notes=(*reason, *self._notes, *self._block_notes(), *self._twins(), *notes),
         )
 
     @property
@@ -182,6 +186,9 @@ class FileMaker:
                 raise SourceError(self._nothing_kept())
             provenance = self._provenance((*broken_before, *self.job.broken))
             self._digest = writer.finish(provenance, self.job.histogram)
+        if plan.block_size is not None:
+            grids = [scene.blocks.grid for scene in self._scenes]
+            self._sharing = measure_sharing(grids, plan.block_size, self.job.patch_size)
         self._nbytes = self.output.partial.stat().st_size
 
     def _write_scenes(self, writer: FileWriter, finished: int) -> None:
@@ -220,6 +227,9 @@ class FileMaker:
             if twin != scene.info.path:
                 notes.append(f"{scene.info.path} holds the same bytes as {twin}: is one scene there twice?")
         return notes
+
+    def _block_notes(self) -> list[str]:
+        return [] if self._sharing is None else self._sharing.notes(self.job.patch_size, self.job.stride)
 
     def _check_scene(self, scene: Any) -> None:
         try:
@@ -260,7 +270,9 @@ class FileMaker:
             min_valid=self.job.min_valid,
             polarization=self.job.polarization,
             encoding=self._plan.storage.encoding,
+            layout="patches" if self._plan.block_size is None else "blocks",
             invalid_code=self._plan.storage.invalid_code,
+            block_size=self._plan.block_size,
         )
 
     def _provenance(self, skipped: Sequence[BadSource]) -> Provenance:

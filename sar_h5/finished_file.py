@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sar_h5 import schema
 from sar_h5.errors import OutputExistsError, SarH5Error
 from sar_h5.info import FileInfo, read_info
+from sar_h5.opening import open_as_it_is
+from sar_h5.schema import FileSettings
+from sar_h5.shared_blocks.sharing import BlockSharing, measure_sharing
 from sar_h5.source_state import SourceState
 from sar_h5.summary import FileSummary
 
@@ -82,5 +86,15 @@ def _summarize(info: FileInfo) -> FileSummary:
         source_nbytes=0,
         seconds=0.0,
         content_digest=attributes["content_digest"],
+        layout=settings.layout,
+        blocks=_read_sharing(info.path, settings),
         notes=("finished by an earlier run of the same command, and kept",),
     )
+
+
+def _read_sharing(path: str, settings: FileSettings) -> BlockSharing | None:
+    if settings.block_size is None:
+        return None
+    with open_as_it_is(path) as file:
+        grid = file[schema.INDEX][schema.BLOCKS][:]
+    return measure_sharing([grid.astype("<u4").tobytes()], settings.block_size, settings.patch_size)

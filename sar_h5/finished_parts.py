@@ -14,6 +14,7 @@ from sar_h5 import schema
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.partial_file import PartialFile
 from sar_h5.progress import Progress
+from sar_h5.schema import Layout
 
 
 def count_sound_scenes(part: PartialFile, scenes: Sequence[FinishedScene], progress: Progress) -> int:
@@ -25,28 +26,32 @@ def count_sound_scenes(part: PartialFile, scenes: Sequence[FinishedScene], progr
         progress: told of the bytes read.
     """
     try:
-        places = _read_places(part.file[schema.PATCHES])
+        layout: Layout = "blocks" if schema.BLOCKS in part.file else "patches"
+        places = _read_places(part.file[schema.PIXELS[layout]])
     except (OSError, RuntimeError, KeyError, ValueError):  # damaged metadata make HDF5 fail anywhere
         return 0
+    start = 0
     with part.path.open("rb") as file:
         for number, scene in enumerate(scenes):
-            rows = places[scene.start : scene.start + scene.count]
-            if len(rows) < scene.count:
+            checksums = scene.chunk_checksums(layout).tolist()
+            rows = places[start : start + len(checksums)]
+            if len(rows) < len(checksums):
                 return number
-            for (offset, nbytes), checksum in zip(rows.tolist(), scene.column("checksum").tolist(), strict=True):
+            for (offset, nbytes), checksum in zip(rows.tolist(), checksums, strict=True):
                 file.seek(offset)
                 if zlib.crc32(file.read(nbytes)) != checksum:
                     return number
                 progress.advance(nbytes)
+            start += len(checksums)
     return len(scenes)
 
 
-def _read_places(patches: h5py.Dataset) -> npt.NDArray[np.int64]:
+def _read_places(chunks: h5py.Dataset) -> npt.NDArray[np.int64]:
     """Return int64 (N, 2): where each chunk starts in the file, and its size."""
-    places = np.zeros((len(patches), 2), dtype=np.int64)
+    places = np.zeros((len(chunks), 2), dtype=np.int64)
 
     def note(chunk: Any) -> None:
         places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size
 
-    patches.id.chunk_iter(note)
+    chunks.id.chunk_iter(note)
     return places

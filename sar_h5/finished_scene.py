@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.journal import Entry
+from sar_h5.schema import Layout
 from sar_h5.sources.scene import SceneInfo, SourceFile
 
 CONTENT_NBYTES = 32
@@ -18,6 +19,49 @@ CONTENT_NBYTES = 32
 
 def _no_rows() -> dict[str, bytearray]:
     return {column.name: bytearray() for column in schema.INDEX_COLUMNS}
+
+
+@dataclass
+class SceneBlocks:
+    """The blocks that a scene has brought into a file of layout "blocks"; nothing in layout "patches".
+
+    Attributes:
+        grid: the scene's rows of ``/index/blocks``.
+        count: how many blocks were new with this scene.
+        checksums: CRC-32 of the chunk of each of these, ``<u4``; empty once whoever writes the file knows them.
+        hashes: of the content of each of these, ``<u8`` (n, 2), where blocks are found by content; as long.
+    """
+
+    grid: bytearray = field(default_factory=bytearray)
+    count: int = 0
+    checksums: bytearray = field(default_factory=bytearray)
+    hashes: bytearray = field(default_factory=bytearray)
+
+    def add(self, numbers: npt.NDArray[np.uint32], checksums: bytes, hashes: bytes) -> None:
+        """Add patches by the numbers of their blocks, uint32 (n, P/B * P/B), and what is known of the new ones."""
+        self.grid += numbers.astype("<u4").tobytes()
+        self.count += len(checksums) // _CHECKSUM_NBYTES
+        self.checksums += checksums
+        self.hashes += hashes
+
+    def forget_chunks(self) -> None:
+        """Forget what whoever writes the file knows."""
+        self.checksums.clear()
+        self.hashes.clear()
+
+    def to_blobs(self) -> dict[str, bytes]:
+        """Write them down; the inverse of :meth:`from_blobs`."""
+        return {name: bytes(getattr(self, name)) for name in _BLOCK_BLOBS}
+
+    @classmethod
+    def from_blobs(cls, blobs: Mapping[str, bytes]) -> SceneBlocks:
+        """Read them."""
+        grid, checksums, hashes = (bytearray(blobs[name]) for name in _BLOCK_BLOBS)
+        return cls(grid, len(checksums) // _CHECKSUM_NBYTES, checksums, hashes)
+
+
+_BLOCK_BLOBS = ("grid", "checksums", "hashes")
+_CHECKSUM_NBYTES = 4
 
 
 @dataclass
@@ -35,6 +79,7 @@ class FinishedScene:
         source: identity of the file that it came from.
         count: how many patches it has.
         dropped: how many the quality filter dropped.
+        blocks: what it has brought into a file of layout "blocks".
     """
 
     info: SceneInfo
@@ -44,6 +89,7 @@ class FinishedScene:
     source: SourceFile = field(default_factory=lambda: SourceFile(0, 0))
     count: int = 0
     dropped: int = 0
+    blocks: SceneBlocks = field(default_factory=SceneBlocks)
 
     def column(self, name: str) -> npt.NDArray[np.generic]:
         """Return the scene's rows of a column of ``/index``."""
@@ -56,6 +102,10 @@ class FinishedScene:
         for number, (row, col) in enumerate(zip(rows, cols, strict=True)):
             yield row, col, bytes(self.contents[number * CONTENT_NBYTES : (number + 1) * CONTENT_NBYTES])
 
+    def chunk_checksums(self, layout: Layout) -> npt.NDArray[np.generic]:
+        """Return the CRC-32 of each chunk that the scene has added to the file, in order."""
+        return np.frombuffer(self.blocks.checksums, "<u4") if layout == "blocks" else self.column("checksum")
+
     def to_entry(self, blobs: Mapping[str, bytes]) -> Entry:
         """Write it down, together with other blobs; the inverse of :meth:`from_entry`."""
         fields = {
@@ -66,7 +116,9 @@ class FinishedScene:
             "dropped": self.dropped,
         }
         columns = {name: bytes(rows) for name, rows in self.columns.items()}
-        return Entry({"scene": fields}, {**columns, "contents": bytes(self.contents), **blobs})
+        return Entry(
+            {"scene": fields}, {**columns, "contents": bytes(self.contents), **self.blocks.to_blobs(), **blobs}
+        )
 
     @classmethod
     def from_entry(cls, entry: Entry, info: SceneInfo) -> FinishedScene:
@@ -80,4 +132,5 @@ class FinishedScene:
             SourceFile(*fields["source"]),
             fields["count"],
             fields["dropped"],
+            SceneBlocks.from_blobs(entry.blobs),
         )

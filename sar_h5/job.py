@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import numpy as np
+
+from sar_h5 import schema
 from sar_h5.compression import Codec, choose_codec
 from sar_h5.cutting import BatchToMake, Stored
 from sar_h5.encoding import Storage
@@ -17,6 +20,7 @@ from sar_h5.progress import Progress
 from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import ConvertSettings
+from sar_h5.shared_blocks.grid import ExpectedBlocks, cut_sample
 from sar_h5.sources.bounds_file import read_bounds_file
 from sar_h5.sources.scene import SceneInfo, SourceFile
 
@@ -26,6 +30,11 @@ SAMPLED_SCENES = 8
 SAMPLED_PATCHES = 4
 _PATCH_OVERHEAD_NBYTES = 64
 """What a patch takes beyond its chunk: an entry of the chunk index and a row of ``/index``, rounded up."""
+_BLOCK_OVERHEAD_NBYTES = 24
+"""What a block takes beyond its chunk: an entry of the chunk index and a checksum, rounded up."""
+
+_BLOCK_NUMBER_NBYTES = np.dtype(schema.BLOCK_GRID_COLUMN.dtype).itemsize
+"""What each of the numbers of a patch's blocks takes, at most."""
 
 _NO_PALETTE = f"more than {MAX_LEVELS:,} distinct values (or a negative zero), too many for codes"
 
@@ -39,12 +48,14 @@ class Plan:
         storage: how values are stored.
         codec: how chunks are compressed.
         estimated_nbytes: about how large the file will be if no patch is dropped.
+        block_size: side of the blocks that patches share, in pixels; None in layout "patches".
     """
 
     bounds: Bounds
     storage: Storage
     codec: Codec
     estimated_nbytes: int
+    block_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -157,12 +168,31 @@ class Job(Protocol[SceneT]):
 
 
 def make_plan(
-    bounds: Bounds, storage: Storage, sample: Sequence[Stored], most_patches: int, settings: ConvertSettings
+    bounds: Bounds,
+    storage: Storage,
+    sample: Sequence[Stored],
+    most_patches: int,
+    settings: ConvertSettings,
+    blocks: ExpectedBlocks | None = None,
 ) -> Plan:
-    """Choose the codec from sample patches and estimate the size of the file."""
-    codec = choose_codec(settings.codec, sample, settings.clevel, settings.shuffle)
-    mean = sum(len(codec.compress(patch)) for patch in sample) / max(len(sample), 1)
-    return Plan(bounds, storage, codec, int(most_patches * (mean + _PATCH_OVERHEAD_NBYTES)))
+    """Choose the codec from sample patches and estimate the size of the file.
+
+    Args:
+        bounds: the dB range.
+        storage: how values are stored.
+        sample: patches (P, P) as they will be stored.
+        most_patches: how many there are if none is dropped.
+        settings: the user's.
+        blocks: what is known of the blocks that patches share; None in layout "patches".
+    """
+    chunks = sample if blocks is None else cut_sample(sample, blocks.size)
+    codec = choose_codec(settings.codec, chunks, settings.clevel, settings.shuffle)
+    mean = sum(len(codec.compress(chunk)) for chunk in chunks) / max(len(chunks), 1)
+    if blocks is None:
+        return Plan(bounds, storage, codec, int(most_patches * (mean + _PATCH_OVERHEAD_NBYTES)))
+    per_patch = _PATCH_OVERHEAD_NBYTES + (len(chunks) // max(len(sample), 1)) * _BLOCK_NUMBER_NBYTES
+    nbytes = blocks.count * (mean + _BLOCK_OVERHEAD_NBYTES) + most_patches * per_patch
+    return Plan(bounds, storage, codec, int(nbytes), blocks.size)
 
 
 def given_bounds(settings: ConvertSettings, polarization: str) -> Bounds | None:

@@ -20,6 +20,24 @@ Frame = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class MadeBatch:
+    """Some patches of one scene as they will be stored, and what the digest covers of them.
+
+    Attributes:
+        stored: (n, P, P), codes or float32 values, C-contiguous.
+        contents: SHA-256 of each patch's content, see ``digest``.
+        rows, cols: int32 (n,), top-left corners in the scene; -1 where unknown.
+        valid_fraction: float32 (n,), in [0, 1].
+    """
+
+    stored: Stored
+    contents: Sequence[bytes]
+    rows: npt.NDArray[np.int32]
+    cols: npt.NDArray[np.int32]
+    valid_fraction: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class PackedBatch:
     """Some patches of one scene, ready to be written.
 
@@ -53,24 +71,26 @@ class Packer:
 
     def pack(self, batch: BatchToMake) -> PackedBatch:
         """Do all that takes time for a batch; errors are those of making it."""
+        made = self.make(batch)
+        frames = self.compress(made.stored)
+        checksums = [zlib.crc32(frame.data) for frame in frames]
+        return PackedBatch(frames, checksums, made.contents, made.rows, made.cols, made.valid_fraction)
+
+    def make(self, batch: BatchToMake) -> MadeBatch:
+        """Make a batch and hash its patches; errors are those of making it."""
         made = batch.make()
         stored = np.ascontiguousarray(made.patches, dtype=self._storage.dtype)
-        frames = self._compress(stored)
-        return PackedBatch(
-            frames,
-            [zlib.crc32(frame.data) for frame in frames],
-            hash_patches(self._contents(made, stored)),
-            made.rows,
-            made.cols,
-            made.valid_fraction,
-        )
+        contents = hash_patches(self._contents(made, stored))
+        return MadeBatch(stored, contents, made.rows, made.cols, made.valid_fraction)
 
-    def _compress(self, stored: Stored) -> list[Frame]:
+    def compress(self, chunks: Stored | Sequence[Stored]) -> list[Frame]:
+        """Compress C-contiguous chunks, one by one."""
         # In one piece of memory that is used again: frames of all sizes would leave the heap in pieces.
-        room: Frame = self._buffers.take((stored.nbytes + len(stored) * MOST_OVERHEAD_NBYTES,), np.uint8).view(np.uint8)
+        nbytes = sum(chunk.nbytes + MOST_OVERHEAD_NBYTES for chunk in chunks)
+        room: Frame = self._buffers.take((nbytes,), np.uint8).view(np.uint8)
         frames, start = [], 0
-        for patch in stored:
-            frame = np.frombuffer(self._codec.compress(patch), dtype=np.uint8)
+        for chunk in chunks:
+            frame = np.frombuffer(self._codec.compress(chunk), dtype=np.uint8)
             frames.append(room[start : start + len(frame)])
             frames[-1][:] = frame
             start += len(frame)

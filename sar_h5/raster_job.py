@@ -12,7 +12,17 @@ from sar_h5.bands import raster_nbytes, read_bands
 from sar_h5.cutting import Band, BatchToMake, Stored, cut_bands
 from sar_h5.encoding import DnEncoder, FloatEncoder, Storage, float_storage, palette_storage
 from sar_h5.errors import BoundsError, SettingError, SourceError
-from sar_h5.job import SAMPLED_PATCHES, SAMPLED_SCENES, Plan, SavedJob, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.job import (
+    SAMPLED_PATCHES,
+    SAMPLED_SCENES,
+    Plan,
+    SavedJob,
+    Scene,
+    given_bounds,
+    make_plan,
+    spread,
+    why_no_palette,
+)
 from sar_h5.palette import MAX_LEVELS, NotInPaletteError, find_levels, with_invalid
 from sar_h5.pixel_cache import CachedScene, PixelCache
 from sar_h5.progress import Progress
@@ -21,6 +31,8 @@ from sar_h5.radiometry import Bounds, Floats
 from sar_h5.raster_units import resolve_units
 from sar_h5.schema import Encoding
 from sar_h5.settings import AUTO, ConvertSettings
+from sar_h5.shared_blocks.expectation import expect_grid_blocks
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 from sar_h5.sources.scene import RasterScene
 from sar_h5.survey import (
     ALL_SCENES,
@@ -160,7 +172,8 @@ class RasterJob:
             raise RuntimeError("plan() comes after survey()")
         self._encoder = self._make_encoder(self._bounds, progress)
         positions = sum(self.positions(scene) for scene in self.scenes)
-        return make_plan(self._bounds, self._encoder.storage, self._sample(), positions, self._settings)
+        blocks = expect_blocks(self.scenes, self._settings)
+        return make_plan(self._bounds, self._encoder.storage, self._sample(), positions, self._settings, blocks)
 
     def adopt(self, storage: Storage) -> Storage:
         """Take the storage of a file that is there already, in place of :meth:`plan`.
@@ -348,3 +361,14 @@ class RasterJob:
         # A copy, since a view would hold on to the whole batch.
         best: Stored = batch.patches[int(np.argmax(batch.valid_fraction))].copy()
         return best
+
+
+def expect_blocks(scenes: Sequence[Scene], settings: ConvertSettings) -> ExpectedBlocks | None:
+    """Tell the blocks that patches of rasters share, if none is dropped; None in layout "patches".
+
+    Raises:
+        SettingError: where patch size and stride leave only blocks that are far too small.
+    """
+    if settings.layout != "blocks":
+        return None
+    return expect_grid_blocks([(scene.info.height, scene.info.width) for scene in scenes], settings.grid)

@@ -49,7 +49,7 @@ class ConvertSettings:
         codec: "fast", "small", or a Blosc compressor.
         clevel: compression level 0 to 9, or None for the codec's default.
         shuffle: "none", "byte", "bit", or None to choose by size.
-        layout: "patches".
+        layout: "patches" for a chunk for each patch, or "blocks", which overlapping patches share.
         overwrite: whether existing results may be replaced.
         resume: whether to go on with what an earlier run has left unfinished.
         on_bad_source: "fail" before anything is written, or "skip" broken sources.

@@ -20,6 +20,7 @@ from sar_h5.quantiles import Counts
 from sar_h5.radiometry import Bounds, Floats
 from sar_h5.schema import UNKNOWN, Encoding
 from sar_h5.settings import AUTO, ConvertSettings, ValidMeasure
+from sar_h5.shared_blocks.shards import expect_blocks
 from sar_h5.sources.scene import Places, ShardScene
 from sar_h5.sources.shards import check_values
 from sar_h5.units import QUANTITIES, Units
@@ -251,7 +252,8 @@ class ShardJob:
         self.adopt(storage)
         stored: list[Stored] = [self._encoder.encode(patch[np.newaxis], "range")[0][0] for patch in sample]
         positions = sum(self.positions(shard) for shard in self.scenes)
-        return make_plan(self._bounds, storage, stored, positions, self._settings)
+        blocks = expect_blocks(self.scenes, self.stride, self._settings)
+        return make_plan(self._bounds, storage, stored, positions, self._settings, blocks)
 
     def _sample(self) -> list[Floats]:
         """Read a few patches, spread over the shards; what cannot be read is left for the conversion to name."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sar_h5.errors import BadSource
+from sar_h5.schema import Layout
+from sar_h5.shared_blocks.sharing import BlockSharing
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class FileSummary:
         source_nbytes: size of the source's pixels, uncompressed.
         seconds: wall time of this run; 0 for a file that an earlier run had finished.
         content_digest: SHA-256 over the decoded content.
+        layout: how patches are stored: "patches" or "blocks".
+        blocks: what layout "blocks" comes to; None in layout "patches".
         skipped: broken sources that were left out.
         notes: what else a user may want to know.
     """
@@ -56,6 +60,8 @@ class FileSummary:
     source_nbytes: int
     seconds: float
     content_digest: str
+    layout: Layout = "patches"
+    blocks: BlockSharing | None = None
     skipped: tuple[BadSource, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -76,7 +82,9 @@ class FileSummary:
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
+        blocks = None if self.blocks is None else self.blocks.to_dict()
         return dataclasses.asdict(self) | {
+            "blocks": blocks,
             "ratio": self.ratio,
             "patches_per_second": self.patches_per_second,
             "megabytes_per_second": self.megabytes_per_second,
@@ -97,6 +105,7 @@ class FileSummary:
             f"  dropped   {self.dropped:,} of {total:,}: {reason}",
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB ({self.bounds_origin})",
             f"  encoding  {self.encoding}{f', {self.levels:,} codes' if self.levels else ''}; {self.codec}",
+            *([] if self.blocks is None else [f"  blocks    {self.blocks}"]),
             f"  size      {_megabytes(self.nbytes)}, {self.ratio:.2f} x smaller than float32 "
             f"({_megabytes(self.float32_nbytes)})",
             f"  speed     {self.seconds:.1f} s, {self.patches_per_second:,.0f} patches/s, "

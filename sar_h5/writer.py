@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,15 +21,15 @@ from sar_h5.compression import Codec
 from sar_h5.cutting import BatchToMake
 from sar_h5.digest import ContentDigest
 from sar_h5.encoding import Storage
-from sar_h5.errors import OutputError
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.journal import Entry
-from sar_h5.packing import PackedBatch, Packer
 from sar_h5.partial_file import PartialFile
+from sar_h5.patch_chunks_writer import PatchChunksWriter
+from sar_h5.pixel_writer import PixelWriter, WrittenBatch, writing_errors
 from sar_h5.schema import FileSettings
+from sar_h5.shared_blocks.chunks_writer import BlockChunksWriter
 from sar_h5.sources.scene import SceneInfo, SourceFile
 from sar_h5.version import VERSION
-from sar_h5.workers import Workers
 
 IN_FLIGHT_NBYTES = 20 << 20
 """How many bytes of patches wait to be packed and written at once; what is made of them takes as much again."""
@@ -90,23 +90,23 @@ class FileWriter:
         jobs: int = 1,
         finished: Iterable[FinishedScene] = (),
     ) -> None:
-        self._settings, self._storage, self._codec = settings, storage, codec
-        self._packer = Packer(storage, codec)
-        self._workers = Workers[PackedBatch](jobs, IN_FLIGHT_NBYTES)
+        self._settings, self._storage = settings, storage
         self._digest = ContentDigest(settings, from_dn=storage.from_dn)
         self._scenes: list[FinishedScene] = []
         self._count = 0
         self._part = PartialFile.create(file, Entry({})) if isinstance(file, Path) else file
         self._path = self._part.path
+        writes = BlockChunksWriter if settings.layout == "blocks" else PatchChunksWriter
+        self._pixels: PixelWriter = writes(self._path, settings, storage, codec, jobs, IN_FLIGHT_NBYTES)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._part)
             if not self._part.commits:
                 with self._errors():
-                    self._create_patches()
+                    self._pixels.create(self._part.file)
                 self._part.commit(Entry({}))
             for scene in finished:
                 self._take_over(scene)
-            self._open_patches()
+            self._open()
             stack.pop_all()
 
     def __enter__(self) -> FileWriter:
@@ -115,7 +115,7 @@ class FileWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._workers.__exit__(kind, error, trace)
+        self._pixels.close()
         self._part.close()
 
     @property
@@ -130,29 +130,27 @@ class FileWriter:
 
     def start_scene(self, info: SceneInfo) -> None:
         """Begin a scene; every scene ends with :meth:`finish_scene` or :meth:`abandon_scene`."""
-        self._scenes.append(FinishedScene(info, self._count))
+        scene = FinishedScene(info, self._count)
+        self._scenes.append(scene)
+        self._pixels.start_scene(scene)
         self._before_scene = self._digest.copy()
         self._digest.start_scene(info.name)
 
     def append(self, batch: BatchToMake) -> None:
         """Have patches of the scene begun last packed, and write what has been packed meanwhile."""
-        self._write(self._workers.submit(lambda: self._packer.pack(batch), batch.nbytes))
+        self._write(self._pixels.append(batch))
 
     def flush(self) -> None:
         """Wait for all patches appended and write them."""
-        self._write(self._workers.drain())
+        self._write(self._pixels.flush())
 
-    def _write(self, batches: Iterable[PackedBatch]) -> None:
+    def _write(self, batches: Iterable[WrittenBatch]) -> None:
         for batch in batches:
             self._write_batch(batch)
 
-    def _write_batch(self, batch: PackedBatch) -> None:
-        count = len(batch.frames)
+    def _write_batch(self, batch: WrittenBatch) -> None:
+        count = len(batch.contents)
         scene = self._scenes[-1]
-        with self._errors():
-            self._patches.resize(self._count + count, axis=0)
-            for number, frame in enumerate(batch.frames, start=self._count):
-                self._patches.id.write_direct_chunk((number, 0, 0), frame)
         self._part.check()
         for row, col, content in zip(batch.rows.tolist(), batch.cols.tolist(), batch.contents, strict=True):
             self._digest.add(row, col, content)
@@ -183,21 +181,22 @@ class FileWriter:
         scene.dropped = dropped
         self._part.commit(scene.to_entry(blobs or {}))
         scene.contents.clear()
-        self._open_patches()
+        scene.blocks.forget_chunks()
+        self._open()
 
     def abandon_scene(self) -> None:
         """Take the scene begun last out again, with all its patches."""
-        self._workers.discard()
         scene = self._scenes.pop()
+        self._pixels.abandon_scene()
         self._digest = self._before_scene
         self._count = scene.start
         self._part.revert()
-        self._open_patches()
+        self._open()
 
     def skip_scene(self, path: str, reason: str) -> None:
         """Note, for whoever goes on with the file, that a source was left out."""
         self._part.commit(Entry({"broken": [path, reason]}))
-        self._open_patches()
+        self._open()
 
     def finish(self, provenance: Provenance, histogram: npt.NDArray[np.uint64] | None) -> str:
         """Write everything that is known only at the end.
@@ -217,6 +216,7 @@ class FileWriter:
             if histogram is not None:
                 write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
             self._write_index()
+            self._pixels.write_tables(self._file, self._scenes)
             self._write_scenes()
         self._part.commit(Entry({"content_digest": digest}))
         return digest
@@ -226,26 +226,14 @@ class FileWriter:
         for row, col, content in scene.patches():
             self._digest.add(row, col, content)
         scene.contents.clear()
+        self._pixels.take_over(scene)
         self._scenes.append(scene)
         self._count += scene.count
 
-    def _open_patches(self) -> None:
+    def _open(self) -> None:
         with self._errors():
             self._file = self._part.file
-            self._patches = self._file[schema.PATCHES]
-
-    def _create_patches(self) -> None:
-        size = self._settings.patch_size
-        dataset = self._part.file.create_dataset(
-            schema.PATCHES,
-            shape=(0, size, size),
-            maxshape=(None, size, size),
-            chunks=(1, size, size),
-            dtype=self._storage.dtype.newbyteorder("<"),
-            **self._codec.dataset_arguments(),
-        )
-        dataset.attrs["long_name"] = schema.PATCHES_LONG_NAME[self._storage.encoding]
-        dataset.attrs["units"] = "1"
+            self._dataset = self._pixels.open(self._file)
 
     def _write_attributes(self, provenance: Provenance, digest: str) -> None:
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -269,7 +257,7 @@ class FileWriter:
         )
         if provenance.bounds_scenes:
             self._file.attrs[schema.BOUNDS_SCENES] = schema.text_array(provenance.bounds_scenes)
-        for holder in (self._file, self._patches):
+        for holder in (self._file, self._dataset):
             holder.attrs.update(self._settings.to_attrs())
 
     def _write_index(self) -> None:
@@ -293,12 +281,8 @@ class FileWriter:
         )
         write_column(group, schema.GCP_TABLE, points)
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
-            raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return writing_errors(self._path)
 
 
 def _scene_row(scene: FinishedScene, gcp_start: int) -> dict[str, object]:

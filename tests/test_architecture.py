@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, str] = {
     "source_state": "sources.scene",
     "finished_scene": "journal schema sources.scene numpy",
     "finished_parts": "finished_scene partial_file progress schema h5py numpy",
-    "finished_file": "errors info source_state summary",
+    "finished_file": "errors info opening schema shared_blocks.sharing source_state summary",
     "conversion_record": "compression encoding errors job journal radiometry settings source_state numpy",
     "unfinished_file": (
         "conversion_record errors finished_parts finished_scene job journal partial_file progress quantiles source_state "
@@ -95,43 +95,61 @@ MAY_IMPORT: dict[str, str] = {
     "raster_units": "bands errors radiometry sources.scene units numpy",
     "survey": "bands encoding errors progress quantiles radiometry sources.scene tiling units workers numpy",
     "job": (
-        "compression cutting encoding errors palette progress quantiles radiometry settings sources.bounds_file "
-        "sources.scene"
+        "compression cutting encoding errors palette progress quantiles radiometry schema settings shared_blocks.grid "
+        "sources.bounds_file sources.scene numpy"
     ),
     "raster_job": (
         "bands cutting encoding errors job palette pixel_cache progress quantiles radiometry raster_units schema "
-        "settings sources.scene survey units workers numpy"
+        "settings shared_blocks.expectation shared_blocks.grid sources.scene survey units workers numpy"
     ),
     "shard_job": (
-        "cutting encoding errors job palette progress quantiles radiometry schema settings sources.scene "
-        "sources.shards units numpy"
+        "cutting encoding errors job palette progress quantiles radiometry schema settings shared_blocks.shards "
+        "sources.scene sources.shards units numpy"
     ),
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
+    "patch_chunks_writer": "compression cutting encoding finished_scene packing pixel_writer schema workers h5py",
+    "pixel_writer": "compression cutting encoding errors finished_scene h5py numpy",
+    "shared_blocks": "",
+    "shared_blocks.chunks_writer": (
+        "buffers columns compression cutting encoding errors finished_scene packing pixel_writer schema "
+        "shared_blocks.contents shared_blocks.grid shared_blocks.numbering shared_blocks.places shared_blocks.table "
+        "workers h5py numpy"
+    ),
+    "shared_blocks.contents": "shared_blocks.numbering shared_blocks.table numpy",
+    "shared_blocks.expectation": "errors shared_blocks.contents shared_blocks.grid tiling numpy",
+    "shared_blocks.grid": "numpy",
+    "shared_blocks.kernels": "compiled numpy",
+    "shared_blocks.numbering": "numpy",
+    "shared_blocks.places": "shared_blocks.numbering numpy",
+    "shared_blocks.sharing": "shared_blocks.grid numpy",
+    "shared_blocks.table": "shared_blocks.kernels numpy",
     "writer": (
-        "columns compression cutting digest encoding errors finished_scene journal packing partial_file schema "
-        "sources.scene version workers h5py hdf5plugin numpy"
+        "columns compression cutting digest encoding finished_scene journal partial_file patch_chunks_writer "
+        "pixel_writer schema shared_blocks.chunks_writer sources.scene version h5py hdf5plugin numpy"
     ),
     "file_maker": (
-        "conversion_record errors finished_scene job palette partial_file pending progress schema settings sources.scene "
-        "summary unfinished_file writer"
+        "conversion_record errors finished_scene job palette partial_file pending progress schema settings "
+        "shared_blocks.sharing sources.scene summary unfinished_file writer"
     ),
-    "summary": "errors",
+    "summary": "errors schema shared_blocks.sharing",
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
-    "forecasts.planning": "errors",
-    "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema",
+    "forecasts.planning": "errors shared_blocks.grid shared_blocks.table",
+    "forecasts.patch_plan": "cores errors forecasts forecasts.rounding schema shared_blocks.expectation",
     "forecasts.memory_need": (
-        "errors forecasts.memory_limit forecasts.planning forecasts.rounding settings sources.scene"
+        "errors forecasts.memory_limit forecasts.planning forecasts.rounding raster_job schema settings "
+        "shared_blocks.shards sources.scene"
     ),
     "forecasts.source_checks": "bands cutting errors job progress quantiles raster_units sources.scene survey numpy",
-    "forecasts.forecast": "cutting encoding job packing forecasts.planning radiometry settings",
+    "forecasts.forecast": "cutting encoding forecasts.planning job packing radiometry settings shared_blocks.grid",
     "forecasts.shard_forecast": (
-        "cutting encoding errors forecasts.forecast job palette radiometry schema settings shard_job sources.scene numpy"
+        "cutting encoding errors forecasts.forecast job palette radiometry schema settings shard_job "
+        "shared_blocks.shards sources.scene numpy"
     ),
     "forecasts.raster_forecast": (
-        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_units settings "
-        "sources.scene survey units numpy"
+        "bands cutting encoding errors forecasts.forecast job palette quantiles radiometry raster_job raster_units "
+        "settings sources.scene survey units numpy"
     ),
     "forecasts.fit_check": (
         "job forecasts.memory_need forecasts.raster_forecast raster_job settings forecasts.shard_forecast shard_job"
@@ -440,6 +458,7 @@ MAY_IMPORT: dict[str, str] = {
     "maps": "",
     "left_out_checks": "column_checks schema verify_report h5py numpy",
     "patch_identity": "block_table chunk_table contents schema stored_patches h5py numpy",
+    "shared_blocks.shards": "errors job radiometry settings shared_blocks.expectation shared_blocks.grid sources.scene",
 }
 
 

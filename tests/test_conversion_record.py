@@ -23,7 +23,7 @@ COUNTS = np.arange(1 << 16, dtype=np.uint64) << np.uint64(40)
 
 
 def make(storage: Storage, counts: np.ndarray | None) -> ConversionRecord:
-    plan = Plan(Bounds(14.7700000000001, 24.54, "ünïcode"), storage, Codec("zstd", 3, "bit"), 123456789012)
+    plan = Plan(Bounds(14.7700000000001, 24.54, "ünïcode"), storage, Codec("zstd", 3, "bit"), 123456789012, 96)
     sources = (SourceState("a", 1, 2, "x"), SourceState("b\udcff", 3, 1 << 61, "y"))
     undertaking = Undertaking.of(ConvertSettings(stride=64, bounds_file=None), {"more": "words"}, sources)
     saved = SavedJob(plan, "dn", True, ("scene",), counts)
@@ -40,6 +40,7 @@ def test_a_record_comes_back_from_the_bytes_of_its_entry(storage: Storage, count
     assert (back.scenes, back.broken) == (record.scenes, record.broken)
     assert (back.job.units, back.job.from_pixels, back.job.bounds_scenes) == ("dn", True, ("scene",))
     plan = back.job.plan
+    assert plan.block_size == 96
     assert (plan.bounds, plan.codec, plan.estimated_nbytes) == (
         record.job.plan.bounds, record.job.plan.codec, 123456789012,
     )  # fmt: skip

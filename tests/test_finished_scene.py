@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sar_h5 import schema
-from sar_h5.finished_scene import FinishedScene
+from sar_h5.finished_scene import FinishedScene, SceneBlocks
 from sar_h5.journal import Entry
 from sar_h5.sources.scene import SceneInfo, SourceFile
 
@@ -15,6 +15,7 @@ def test_a_scene_comes_back_with_its_columns_and_hashes() -> None:
     for number, column in enumerate(schema.INDEX_COLUMNS):
         scene.columns[column.name] += np.array([number, 5, 6], dtype=column.dtype).tobytes()
     scene.contents += bytes(range(96))
+    scene.blocks.add(np.arange(12, dtype=np.uint32).reshape(3, 4), b"checksum", bytes(32))
     back = FinishedScene.from_entry(Entry.from_bytes(scene.to_entry({"more": b"x"}).to_bytes()), scene.info)
     assert back == scene
     assert scene.to_entry({"more": b"x"}).blobs["more"] == b"x"
@@ -23,4 +24,8 @@ def test_a_scene_comes_back_with_its_columns_and_hashes() -> None:
         (5, 5, bytes(range(32, 64))),
         (6, 6, bytes(range(64, 96))),
     ]
+    assert (back.blocks.count, back.chunk_checksums("blocks").tobytes()) == (2, b"checksum")
+    back.blocks.forget_chunks()
+    assert back.blocks == SceneBlocks(scene.blocks.grid, 2)
+    assert back.chunk_checksums("patches").tolist() == [4, 5, 6]
     assert back.column("checksum").tolist() == [4, 5, 6]

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sar_h5.encoding import float_storage
+from sar_h5.encoding import float_storage, palette_storage
 from sar_h5.errors import BoundsError, OutputError, SettingError
 from sar_h5.job import check_disk, given_bounds, make_plan, spread, why_no_palette
+from sar_h5.palette import Palette
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import ConvertSettings
+from sar_h5.shared_blocks.grid import ExpectedBlocks, cut_sample
 
 
 @given(st.integers(0, 60), st.integers(1, 20))
@@ -35,6 +37,18 @@ def test_the_plan_estimates_the_compressed_size_of_all_patches() -> None:
     assert plan.codec.clevel == 1
     assert 1000 * mean < plan.estimated_nbytes < 1000 * (mean + 100)
     assert make_plan(Bounds(0, 1), float_storage(), [], 10, ConvertSettings()).codec.name == "lz4"
+
+
+def test_the_plan_of_blocks_goes_by_a_sample_of_blocks_and_how_many_there_are() -> None:
+    generator = np.random.default_rng(0)
+    sample = [generator.integers(0, 200, (64, 64)).astype(np.uint8) for _ in range(4)]
+    storage = palette_storage(Palette(np.linspace(0, 1, 200, dtype=np.float32)), from_dn=False)
+    plan = make_plan(Bounds(0, 1), storage, sample, 1000, ConvertSettings(), ExpectedBlocks(32, 1100))
+    mean = np.mean([len(plan.codec.compress(block)) for block in cut_sample(sample, 32)])
+    assert 1100 * mean < plan.estimated_nbytes <= 1100 * (mean + 24) + 1000 * 80
+    assert plan.block_size == 32
+    nothing = make_plan(Bounds(0, 1), storage, [], 0, ConvertSettings(), ExpectedBlocks(32, 0))
+    assert (nothing.estimated_nbytes, nothing.block_size) == (0, 32)
 
 
 def test_free_disk_is_compared_with_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

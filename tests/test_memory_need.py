@@ -13,6 +13,7 @@ from sar_h5.errors import InsufficientMemoryError
 from sar_h5.forecasts import memory_need
 from sar_h5.forecasts.memory_need import check_memory, rasters_memory, shards_memory
 from sar_h5.forecasts.planning import IMPORTS_NBYTES
+from sar_h5.schema import LAYOUTS
 from sar_h5.settings import ConvertSettings
 from sar_h5.sources.discovery import discover
 
@@ -20,14 +21,15 @@ MEASURE = """
 import sys
 from pathlib import Path
 from sar_h5 import convert
-convert(sys.argv[1], sys.argv[2], vmin=5.0, vmax=20.0, jobs=2, min_valid=0)
+convert(sys.argv[1], sys.argv[2], vmin=5.0, vmax=20.0, jobs=2, min_valid=0, layout=sys.argv[3])
 print(next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process")
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", ["shards", "products"])
-def test_a_conversion_stays_within_what_the_model_says(kind: str, products: Path, tmp_path: Path) -> None:
+def test_a_conversion_stays_within_what_the_model_says(kind: str, layout: str, products: Path, tmp_path: Path) -> None:
     source = products
     if kind == "shards":
         source = tmp_path / "in"
@@ -36,10 +38,10 @@ def test_a_conversion_stays_within_what_the_model_says(kind: str, products: Path
         shard = levels[np.random.default_rng(0).integers(0, 200, (400, 256, 256), dtype=np.uint8)]
         np.save(source / "p-vv.npy", shard)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, source, tmp_path / "h5"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEASURE, source, tmp_path / "h5", layout], capture_output=True, text=True, check=True
     )
     peak = int(done.stdout) * 1024
-    inventory, settings = discover([source]), ConvertSettings(jobs=2)
+    inventory, settings = discover([source]), ConvertSettings(jobs=2, layout=layout)
     if kind == "shards":
         expected = shards_memory(inventory.shards["vv"], settings)
     else:

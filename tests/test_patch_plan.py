@@ -12,6 +12,7 @@ from sar_h5 import plan
 from sar_h5.errors import SettingError
 from sar_h5.forecasts.patch_plan import COMMON_COUNTS, COMMON_SIZES, plan_common_sizes, table_to_text
 from sar_h5.forecasts.planning import MEASURED_CODECS
+from sar_h5.schema import LAYOUTS, Layout
 from tests.command_line import CommandLine
 
 
@@ -22,10 +23,21 @@ def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 
 
 @given(
-    st.integers(0, 10**9), st.integers(1, 4096), st.sampled_from(MEASURED_CODECS), st.sampled_from(["vv", "vh", "hh"])
+    st.integers(0, 10**9),
+    st.integers(1, 4096),
+    st.sampled_from(MEASURED_CODECS),
+    st.sampled_from(["vv", "vh", "hh"]),
+    st.sampled_from(LAYOUTS),
 )
-def test_any_plan_is_finite_and_can_be_written(patches: int, size: int, codec: str, polarization: str) -> None:
-    planned = plan(patches, patch_size=size, codec=codec, polarization=polarization, cores=4)
+def test_any_plan_is_finite_and_can_be_written(
+    patches: int, size: int, codec: str, polarization: str, layout: Layout
+) -> None:
+    stride = -(-size // 2)
+    if layout == "blocks" and size % stride:
+        size = 2 * stride
+    planned = plan(
+        patches, patch_size=size, codec=codec, polarization=polarization, cores=4, layout=layout, stride=stride
+    )
     assert planned.nbytes == planned.patches_nbytes + planned.index_nbytes
     assert planned.patches_nbytes <= planned.float32_nbytes / 2 + 1
     assert f"{patches:,} {polarization} patches" in planned.to_text()
@@ -38,6 +50,17 @@ def test_the_fields_data_set_is_foretold() -> None:
     assert 45e9 < planned.nbytes < 60e9
     assert planned.conversion_memory_nbytes < 610e6  # 210 MB of imports, and at most 400 MB above them
     assert planned.table_nbytes < 40e6
+
+
+def test_blocks_take_a_quarter_of_the_disk_and_are_said_to() -> None:
+    patches = plan(720_953, codec="small", cores=2)
+    blocks = plan(720_953, codec="small", cores=2, layout="blocks")
+    assert (blocks.stride, blocks.blocks) == (128, 851 * 850)
+    assert 0.24 < blocks.nbytes / patches.nbytes < 0.26
+    assert patches.conversion_memory_nbytes < blocks.conversion_memory_nbytes < 610e6
+    assert "in 723,350 blocks that patches with stride 128 share" in blocks.to_text()
+    assert plan(4, patch_size=32, stride=48, layout="blocks").blocks == 4
+    assert plan(0, layout="blocks").blocks == patches.blocks == 0
 
 
 def test_twice_the_cores_take_half_the_time() -> None:
@@ -57,6 +80,9 @@ def test_twice_the_cores_take_half_the_time() -> None:
         ({"patches": 1, "codec": "lz4"}, "codec that was measured"),
         ({"patches": 1, "encoding": "jpeg"}, "expected encoding"),
         ({"patches": 1, "polarization": "xx"}, "expected polarization"),
+        ({"patches": 1, "layout": "tiles"}, "expected layout patches or blocks"),
+        ({"patches": 1, "layout": "blocks", "stride": 0}, "a stride of at least 1"),
+        ({"patches": 1, "layout": "blocks", "stride": 1}, "use --layout patches"),
     ],
 )
 def test_what_cannot_be_planned_is_refused(settings: dict[str, object], message: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from sar_h5 import convert
 from sar_h5.errors import SettingError
 from sar_h5.forecasts import planning
-from sar_h5.schema import ENCODINGS
+from sar_h5.schema import ENCODINGS, LAYOUTS
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
 
 
@@ -21,11 +22,13 @@ def test_every_encoding_and_codec_was_measured_and_compression_never_costs() -> 
             assert by_codec["small"] <= by_codec["fast"] <= by_codec["none"]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("codec", ["fast", "small"])
-def test_the_size_of_a_simulated_file_is_foretold(tmp_path: Path, codec: str) -> None:
+def test_the_size_of_a_simulated_file_is_foretold(tmp_path: Path, codec: str, layout: str) -> None:
     simulate_product(tmp_path / "in", SimulatedScene(512, 1024, border_px=0, seed=5))
-    for file in convert(tmp_path / "in", tmp_path / "h5", codec=codec, stride=64, min_valid=0):
-        patches, rest = planning.file_nbytes(file.patches, 256, codec, file.encoding, file.polarization)
+    for file in convert(tmp_path / "in", tmp_path / "h5", codec=codec, stride=64, min_valid=0, layout=layout):
+        blocks = None if file.blocks is None else ExpectedBlocks(file.blocks.block_size, file.blocks.count)
+        patches, rest = planning.file_nbytes(file.patches, 256, codec, file.encoding, file.polarization, blocks)
         assert file.nbytes == pytest.approx(patches + rest, rel=0.12)
 
 

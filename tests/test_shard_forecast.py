@@ -48,6 +48,20 @@ def test_the_forecast_comes_true(shard: Path, tmp_path: Path, codec: str) -> Non
     assert ("needs a pass" in told.encoding_note) == shard.name.startswith("levels")
 
 
+def test_blocks_are_foretold_by_the_stride_or_by_a_sample(tmp_path: Path) -> None:
+    values = scale_all_dn(BOUNDS)[make_dn(0, (640, 640))]
+    windows = np.lib.stride_tricks.sliding_window_view(values, (128, 128))[::64, ::64].reshape(-1, 128, 128)
+    np.save(tmp_path / "a-vv.npy", windows)
+    (file,) = convert(tmp_path / "a-vv.npy", tmp_path / "h5", vmin=BOUNDS.vmin, vmax=BOUNDS.vmax, layout="blocks")
+    for stride in (None, 64):
+        told = forecast(tmp_path / "a-vv.npy", ConvertSettings(layout="blocks", stride=stride))
+        assert told.block_size == 64
+        assert told.codec == file.codec
+        assert told.nbytes == pytest.approx(file.nbytes, rel=0.15)
+    assert file.blocks is not None
+    assert file.blocks.count == 100
+
+
 def test_without_bounds_a_sample_tells_the_size_and_no_palette_is_promised(shard: Path) -> None:
     told = forecast(shard, ConvertSettings(), None)
     assert (told.bounds, told.bounds_note) == (None, "missing")

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from numpy.lib import format as npy_format
 from sar_h5 import convert, scan
 from sar_h5.errors import SettingError, SourceError
 from sar_h5.forecasts import source_scan
+from sar_h5.schema import LAYOUTS, Layout
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_dn, make_shards
 from tests.raster_files import write_raster
@@ -109,11 +111,14 @@ def test_44_shards_of_4_gigabytes_are_scanned_in_seconds(tmp_path: Path) -> None
     assert "truncated" in report.broken[0].reason
 
 
-def test_the_plan_of_products_comes_true(products: Path, tmp_path: Path) -> None:
-    report = scan(products, out=tmp_path / "not" / "yet", patch_size=64, stride=32, deep=True)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_plan_of_products_comes_true(products: Path, tmp_path: Path, layout: Layout) -> None:
+    settings: dict[str, Any] = {"patch_size": 64, "stride": 32, "layout": layout}
+    report = scan(products, out=tmp_path / "not" / "yet", deep=True, **settings)
     assert report.ok
     assert not (tmp_path / "not").exists()
-    for planned, file in zip(report.plans, convert(products, tmp_path / "h5", patch_size=64, stride=32), strict=True):
+    assert ("in blocks of 32 x 32 px" in report.to_text()) == (layout == "blocks")
+    for planned, file in zip(report.plans, convert(products, tmp_path / "h5", **settings), strict=True):
         assert planned.forecast is not None
         assert planned.forecast.bounds is not None
         assert planned.polarization == file.polarization

@@ -80,7 +80,11 @@ from sar_h5.units import Units
 @click.option("--clevel", type=int, help="Compression level 0 to 9.")
 @click.option("--shuffle", type=click.Choice(["byte", "bit", "none"]), help="Blosc's shuffle.  [default: by size]")
 @click.option(
-    "--layout", type=click.Choice(LAYOUTS), default="patches", show_default=True, help="How patches are stored."
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="patches",
+    show_default=True,
+    help="A chunk for each patch, or blocks that overlapping patches share: about a quarter of the size.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @click.option(

@@ -8,7 +8,7 @@ import click
 
 from sar_h5.forecasts.patch_plan import USUAL_BATCH_SIZE, plan, plan_common_sizes, table_to_text
 from sar_h5.forecasts.planning import LIKE_POLARIZATION, MEASURED_CODECS
-from sar_h5.schema import ENCODINGS
+from sar_h5.schema import ENCODINGS, LAYOUTS, Layout
 
 
 @click.command("plan")
@@ -25,6 +25,10 @@ from sar_h5.schema import ENCODINGS
     show_default=True,
     help="Of the images; cross-polarized ones are smaller.",
 )
+@click.option(
+    "--layout", type=click.Choice(LAYOUTS), default="patches", show_default=True, help="How patches are stored."
+)
+@click.option("--stride", type=int, help="Distance of neighbouring patches, for blocks.  [default: half of their size]")
 @click.option("--batch-size", type=int, default=USUAL_BATCH_SIZE, show_default=True, help="Patches in a batch.")
 @click.option("--cores", type=int, help="Cores that share the work.  [default: those of this machine]")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
@@ -34,6 +38,8 @@ def command(
     codec: str | None,
     encoding: str,
     polarization: str,
+    layout: Layout,
+    stride: int | None,
     batch_size: int,
     cores: int | None,
     as_json: bool,
@@ -49,7 +55,7 @@ def command(
         sar-h5 plan --patches 720953 --patch-size 256 --codec small --polarization vv
     """  # noqa: D301 - the escape is the character that tells click to keep lines
     if patches is None:
-        plans = plan_common_sizes(codec=codec, encoding=encoding, polarization=polarization, cores=cores)
+        plans = plan_common_sizes(codec=codec, encoding=encoding, polarization=polarization, layout=layout, cores=cores)
         click.echo(json.dumps([one.to_dict() for one in plans], indent=2) if as_json else table_to_text(plans))
         return
     planned = plan(
@@ -58,6 +64,8 @@ def command(
         codec="fast" if codec is None else codec,
         encoding=encoding,
         polarization=polarization,
+        layout=layout,
+        stride=stride,
         batch_size=batch_size,
         cores=cores,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sar_h5.forecasts.source_scan import scan
-from sar_h5.schema import ENCODINGS
+from sar_h5.schema import ENCODINGS, LAYOUTS
 from sar_h5.settings import CODECS, DEFAULT_CACHE_NBYTES, VALID_MEASURES, ValidMeasure
 from sar_h5.sources.naming import POLARIZATIONS
 from sar_h5.units import Units
@@ -58,6 +58,9 @@ from sar_h5.units import Units
 @click.option("--codec", type=click.Choice(CODECS), default="fast", show_default=True, help="How they are compressed.")
 @click.option("--clevel", type=int, help="Compression level 0 to 9.")
 @click.option("--shuffle", type=click.Choice(["byte", "bit", "none"]), help="Blosc's shuffle.  [default: by size]")
+@click.option(
+    "--layout", type=click.Choice(LAYOUTS), default="patches", show_default=True, help="How patches will be stored."
+)
 @click.option("--jobs", type=int, help="Threads.  [default: as many as there are cores to use]")
 @click.option(
     "--cache-mb",
@@ -85,6 +88,7 @@ def command(
     codec: str,
     clevel: int | None,
     shuffle: str | None,
+    layout: str,
     jobs: int | None,
     cache_mb: int,
     as_json: bool,
@@ -118,6 +122,7 @@ def command(
         codec=codec,
         clevel=clevel,
         shuffle=shuffle,
+        layout=layout,
         jobs=jobs,
         cache_nbytes=cache_mb * 1_000_000,
     )

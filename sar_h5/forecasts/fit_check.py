@@ -38,12 +38,14 @@ def check_fit(directory: Path, jobs: Sequence[Job[Any]], settings: ConvertSettin
 
 
 def _memory_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
-    return (rasters_memory if isinstance(job, RasterJob) else shards_memory)(job.scenes, settings)
+    if isinstance(job, RasterJob):
+        return rasters_memory(job.scenes, settings)
+    return shards_memory(job.scenes, settings, job.stride)
 
 
 def _file_nbytes(job: Job[Any], settings: ConvertSettings) -> int:
     if isinstance(job, RasterJob) and job.scenes:
         return forecast_rasters(job.scenes, None, settings, job.polarization).nbytes
     if isinstance(job, ShardJob):
-        return forecast_shards(job.scenes, job.bounds, settings, job.polarization).nbytes
+        return forecast_shards(job.scenes, job.bounds, settings, job.polarization, job.stride).nbytes
     return 0

@@ -12,6 +12,7 @@ from sar_h5.job import make_plan, spread
 from sar_h5.packing import Packer
 from sar_h5.radiometry import Bounds
 from sar_h5.settings import AUTO, ConvertSettings
+from sar_h5.shared_blocks.grid import ExpectedBlocks
 
 SAMPLED_SCENES = 8
 SAMPLED_PLACES = 2
@@ -60,6 +61,7 @@ class Forecast:
         kept_share: about which part of the patches passes the filter, in [0, 1].
         sampled: how many patches were compressed to tell; 0 where ratios measured on simulated scenes had to do.
         seconds: about how long it takes with the threads asked for; None where nothing could be measured.
+        block_size: side of the blocks that patches share, in pixels; None in layout "patches".
     """
 
     bounds: Bounds | None
@@ -72,6 +74,7 @@ class Forecast:
     kept_share: float
     sampled: int
     seconds: float | None
+    block_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Work:
         patch_size: their side in pixels.
         read_nbytes: bytes of pixels that are read, over all passes.
         read_threads: how many threads read and decode them.
+        blocks: what is known of the blocks that patches share; None in layout "patches".
     """
 
     polarization: str
@@ -91,6 +95,7 @@ class Work:
     patch_size: int
     read_nbytes: int
     read_threads: int
+    blocks: ExpectedBlocks | None = None
 
 
 def make_forecast(
@@ -117,7 +122,7 @@ def make_forecast(
     stored = [batch.patches[place] for batch in made for place in spread(range(len(batch.patches)), MOST_PATCHES)]
     if not stored:
         return _forecast_by_ratio(bounds, bounds_note, work, settings)
-    plan = make_plan(bounds or Bounds(0, 1), storage, stored, work.patches, settings)
+    plan = make_plan(bounds or Bounds(0, 1), storage, stored, work.patches, settings, work.blocks)
     return Forecast(
         bounds=bounds,
         bounds_note=bounds_note,
@@ -129,13 +134,15 @@ def make_forecast(
         kept_share=sample.kept / sample.patches if sample.patches else 1.0,
         sampled=len(stored),
         seconds=_estimate_seconds(sample, Packer(storage, plan.codec), work, settings),
+        block_size=plan.block_size,
     )
 
 
 def _forecast_by_ratio(bounds: Bounds | None, bounds_note: str, work: Work, settings: ConvertSettings) -> Forecast:
     encoding = "palette" if settings.encoding == AUTO else settings.encoding
     codec = settings.codec if settings.codec in MEASURED_CODECS else "fast"
-    nbytes = sum(file_nbytes(work.patches, work.patch_size, codec, encoding, work.polarization)) if work.patches else 0
+    expected = file_nbytes(work.patches, work.patch_size, codec, encoding, work.polarization, work.blocks)
+    nbytes = sum(expected) if work.patches else 0
     return Forecast(
         bounds=bounds,
         bounds_note=bounds_note,
@@ -147,6 +154,7 @@ def _forecast_by_ratio(bounds: Bounds | None, bounds_note: str, work: Work, sett
         kept_share=1.0,
         sampled=0,
         seconds=None,
+        block_size=None if work.blocks is None else work.blocks.size,
     )
 
 

@@ -8,7 +8,10 @@ from sar_h5.errors import InsufficientMemoryError
 from sar_h5.forecasts.memory_limit import allowed_memory_nbytes
 from sar_h5.forecasts.planning import conversion_memory
 from sar_h5.forecasts.rounding import bytes_in_words
+from sar_h5.raster_job import expect_blocks as expect_raster_blocks
+from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings
+from sar_h5.shared_blocks.shards import expect_blocks as expect_shard_blocks
 from sar_h5.sources.scene import RasterScene, ShardScene
 
 
@@ -22,14 +25,22 @@ def rasters_memory(scenes: Sequence[RasterScene], settings: ConvertSettings) -> 
         threads=settings.threads,
         raster_width=max((scene.info.width for scene in scenes), default=1),
         raster_itemsize=max((scene.dtype.itemsize for scene in scenes), default=2),
+        blocks=expect_raster_blocks(scenes, settings),
         cached_nbytes=min(settings.cache_nbytes, sum(nbytes for nbytes in sizes if nbytes <= settings.cache_nbytes)),
     )
 
 
-def shards_memory(shards: Sequence[ShardScene], settings: ConvertSettings) -> int:
-    """Return about the most bytes of memory that converting shards of one polarization takes."""
+def shards_memory(shards: Sequence[ShardScene], settings: ConvertSettings, stride: int = UNKNOWN) -> int:
+    """Return about the most bytes of memory that converting shards of one polarization takes.
+
+    Args:
+        shards: theirs.
+        settings: of the conversion.
+        stride: what is known of it, -1 where nothing; that of the settings comes first.
+    """
     size = max((shard.patch_size for shard in shards), default=1)
-    return conversion_memory(sum(shard.count for shard in shards), size, threads=settings.threads)
+    blocks = expect_shard_blocks(shards, stride, settings)
+    return conversion_memory(sum(shard.count for shard in shards), size, threads=settings.threads, blocks=blocks)
 
 
 def check_memory(needed_nbytes: int) -> None:

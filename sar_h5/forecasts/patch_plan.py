@@ -9,7 +9,8 @@ from sar_h5.cores import usable_cores
 from sar_h5.errors import SettingError
 from sar_h5.forecasts import planning
 from sar_h5.forecasts.rounding import bytes_in_words, seconds_in_words
-from sar_h5.schema import ENCODINGS
+from sar_h5.schema import ENCODINGS, LAYOUTS, Layout
+from sar_h5.shared_blocks.expectation import expect_shard_blocks
 
 USUAL_BATCH_SIZE = 64
 COMMON_COUNTS = (10_000, 100_000, 1_000_000)
@@ -35,6 +36,9 @@ class PatchPlan:
         polarization: "vv", "vh", "hh" or "hv".
         cores: that share the work.
         batch_size: of the loader.
+        layout: "patches" or "blocks".
+        stride: distance of neighbouring patches in pixels, which matters to layout "blocks" only.
+        blocks: how many blocks they share; 0 in layout "patches".
         float32_nbytes: size of the patches as float32, as shards hold them.
         patches_nbytes: size of the patches in the file.
         index_nbytes: size of the chunk index, the table of patches, and all else in the file.
@@ -55,6 +59,9 @@ class PatchPlan:
     polarization: str
     cores: int
     batch_size: int
+    layout: Layout
+    stride: int
+    blocks: int
     float32_nbytes: int
     patches_nbytes: int
     index_nbytes: int
@@ -72,6 +79,11 @@ class PatchPlan:
         """Size of the file."""
         return self.patches_nbytes + self.index_nbytes
 
+    def _sharing(self) -> str:
+        if self.layout == "patches":
+            return ""
+        return f", in {self.blocks:,} blocks that patches with stride {self.stride} share"
+
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
         return asdict(self) | {"nbytes": self.nbytes, "origin": ORIGIN}
@@ -82,8 +94,8 @@ class PatchPlan:
         file_rate = bytes_in_words(self.nbytes / max(self.epoch_seconds, 1e-9))
         lines = [
             f"{self.patches:,} {self.polarization} patches of {self.patch_size} x {self.patch_size} px, "
-            f"{self.encoding}, codec {self.codec}, on {self.cores} core{'s' if self.cores != 1 else ''}; all figures "
-            "are estimates",
+            f"{self.encoding}, codec {self.codec}{self._sharing()}, on {self.cores} "
+            f"core{'s' if self.cores != 1 else ''}; all figures are estimates",
             f"  disk      {bytes_in_words(self.nbytes)}: patches {bytes_in_words(self.patches_nbytes)}, index and "
             f"chunk table {bytes_in_words(self.index_nbytes)}; as float32 {bytes_in_words(self.float32_nbytes)}",
             f"  memory    {bytes_in_words(self.conversion_memory_nbytes)} to convert shards",
@@ -107,6 +119,8 @@ def plan(
     codec: str = "fast",
     encoding: str = "palette",
     polarization: str = "vv",
+    layout: Layout = "patches",
+    stride: int | None = None,
     batch_size: int = USUAL_BATCH_SIZE,
     cores: int | None = None,
 ) -> PatchPlan:
@@ -118,6 +132,8 @@ def plan(
         codec: "fast", "small", or "none" for no compression.
         encoding: "palette", "dn" or "float32".
         polarization: "vv", "vh", "hh" or "hv".
+        layout: "patches", or "blocks", which overlapping patches share.
+        stride: distance of neighbouring patches in pixels; None for half of their size.
         batch_size: of the loader.
         cores: that share the work; None for as many as this process may use.
 
@@ -129,9 +145,18 @@ def plan(
     """
     planning.check_codec(codec)
     _check(patches, patch_size, batch_size, cores, encoding, polarization)
+    if layout not in LAYOUTS or (stride is not None and stride < 1):
+        raise SettingError(
+            f"expected layout {' or '.join(LAYOUTS)} and a stride of at least 1; found {layout!r} and {stride}"
+        )
     shared_by = usable_cores() if cores is None else cores
     like = planning.LIKE_POLARIZATION[polarization]
-    patches_nbytes, index_nbytes = planning.file_nbytes(patches, patch_size, codec, encoding, polarization)
+    step = max(patch_size // 2, 1) if stride is None else stride
+    blocks = expect_shard_blocks([patches], patch_size, step, ()) if layout == "blocks" else None
+    patches_nbytes, index_nbytes = planning.file_nbytes(patches, patch_size, codec, encoding, polarization, blocks)
+    memory = planning.conversion_memory(patches, patch_size, threads=shared_by, blocks=blocks)
+
+    extra = {"shards": 1.0, "products": 1.0} if blocks is None else planning.BLOCKS_SECONDS
 
     def seconds(task: str, per_megapixel: float) -> float:
         return planning.cpu_seconds(patches, patch_size, task, per_megapixel) / shared_by
@@ -144,26 +169,36 @@ def plan(
         polarization=polarization,
         cores=shared_by,
         batch_size=batch_size,
+        layout=layout,
+        stride=step,
+        blocks=0 if blocks is None else blocks.count,
         float32_nbytes=patches * patch_size**2 * 4,
         patches_nbytes=patches_nbytes,
         index_nbytes=index_nbytes,
         table_nbytes=patches * planning.CHUNK_TABLE_NBYTES_PER_PATCH,
-        conversion_memory_nbytes=planning.conversion_memory(patches, patch_size, threads=shared_by),
+        conversion_memory_nbytes=memory,
         serving_memory_nbytes=planning.serving_memory(patches, patch_size, batch_size),
         worker_memory_nbytes=planning.worker_memory(patch_size, batch_size),
-        conversion_seconds=seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
-        products_seconds=seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
+        conversion_seconds=extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
+        products_seconds=extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
         verification_seconds=seconds("verification", planning.VERIFICATION_SECONDS_PER_MEGAPIXEL[codec]),
         epoch_seconds=seconds("epoch", planning.EPOCH_SECONDS_PER_MEGAPIXEL[like][codec]),
     )
 
 
 def plan_common_sizes(
-    *, codec: str | None = None, encoding: str = "palette", polarization: str = "vv", cores: int | None = None
+    *,
+    codec: str | None = None,
+    encoding: str = "palette",
+    polarization: str = "vv",
+    layout: Layout = "patches",
+    cores: int | None = None,
 ) -> list[PatchPlan]:
     """Return plans for common numbers and sizes of patches, of all measured codecs or of one."""
     return [
-        plan(count, patch_size=size, codec=name, encoding=encoding, polarization=polarization, cores=cores)
+        plan(
+            count, patch_size=size, codec=name, encoding=encoding, polarization=polarization, layout=layout, cores=cores
+        )
         for size in COMMON_SIZES
         for count in COMMON_COUNTS
         for name in (planning.MEASURED_CODECS if codec is None else (codec,))
@@ -189,7 +224,8 @@ def table_to_text(plans: Sequence[PatchPlan]) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
     first = plans[0]
     title = (
-        f"{first.polarization}, {first.encoding}, on {first.cores} core{'s' if first.cores != 1 else ''}: disk; memory "
+        f"{first.polarization}, {first.encoding}, layout {first.layout}, on {first.cores} "
+        f"core{'s' if first.cores != 1 else ''}: disk; memory "
         f"to convert shards and to serve batches of {first.batch_size}; time. All figures are estimates,"
     )
     return "\n".join([title, f"{ORIGIN}.", "", *lines])

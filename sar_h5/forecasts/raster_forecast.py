@@ -28,6 +28,7 @@ from sar_h5.job import given_bounds, spread, why_no_palette
 from sar_h5.palette import MAX_LEVELS, find_levels, with_invalid
 from sar_h5.quantiles import Counts, add_dn
 from sar_h5.radiometry import Bounds, Floats
+from sar_h5.raster_job import expect_blocks
 from sar_h5.raster_units import resolve_units
 from sar_h5.settings import AUTO, ConvertSettings
 from sar_h5.sources.scene import RasterScene
@@ -70,7 +71,8 @@ def forecast_rasters(
         for scene, pixels in places:
             _cut_sample(encoder, scene, pixels, settings, sample)
     patches = sum(settings.grid.count(scene.info.height, scene.info.width) for scene in scenes)
-    work = Work(polarization, patches, settings.grid.patch_size, passes * raster_nbytes(scenes), settings.threads)
+    read_nbytes, blocks = passes * raster_nbytes(scenes), expect_blocks(scenes, settings)
+    work = Work(polarization, patches, settings.grid.patch_size, read_nbytes, settings.threads, blocks)
     return make_forecast(bounds, bounds_note, storage, note, sample, work, settings)
 
 

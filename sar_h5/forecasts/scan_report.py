@@ -72,10 +72,12 @@ class PolarizationPlan:
         bounds = "" if forecast.bounds is None else f"{forecast.bounds.vmin:.4f} to {forecast.bounds.vmax:.4f} dB "
         levels = f", {forecast.levels:,} codes" if forecast.levels else ""
         note = f" ({forecast.encoding_note})" if forecast.encoding_note else ""
+        size = forecast.block_size
+        blocks = "" if size is None else f", in blocks of {size} x {size} px that patches share"
         lines = [
             f"  bounds    {bounds}({forecast.bounds_note})",
             f"  encoding  {forecast.encoding}{levels}{note}; {forecast.codec}",
-            f"  disk      about {bytes_in_words(forecast.nbytes)}{self._largest_scene()}, by "
+            f"  disk      about {bytes_in_words(forecast.nbytes)}{self._largest_scene()}{blocks}, by "
             f"{self._size_origin(forecast)}",
         ]
         if forecast.seconds is not None:

@@ -26,11 +26,16 @@ from sar_h5.radiometry import Bounds, Floats
 from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings
 from sar_h5.shard_job import ShardBatch, dn_storage, predict_storage
+from sar_h5.shared_blocks.shards import expect_blocks
 from sar_h5.sources.scene import ShardScene
 
 
 def forecast_shards(
-    shards: Sequence[ShardScene], bounds: Bounds | None, settings: ConvertSettings, polarization: str
+    shards: Sequence[ShardScene],
+    bounds: Bounds | None,
+    settings: ConvertSettings,
+    polarization: str,
+    stride: int = UNKNOWN,
 ) -> Forecast:
     """Tell from samples what shards will become.
 
@@ -39,6 +44,7 @@ def forecast_shards(
         bounds: theirs, or None where nothing tells.
         settings: of the conversion.
         polarization: theirs.
+        stride: what is known of it, -1 where nothing; that of the settings comes first.
 
     Raises:
         SettingError: where the settings cannot hold their values.
@@ -62,7 +68,7 @@ def forecast_shards(
     passes = 1 if note == "" or storage.lut is None else 2
     bounds_note = "missing" if bounds is None else bounds.origin
     patches, size = sum(shard.count for shard in shards), max((shard.patch_size for shard in shards), default=0)
-    work = Work(polarization, patches, size, passes * patches * size**2 * 4, read_threads=1)
+    work = Work(polarization, patches, size, passes * patches * size**2 * 4, 1, expect_blocks(shards, stride, settings))
     return make_forecast(bounds, bounds_note, storage, note, sample, work, settings)
 
 

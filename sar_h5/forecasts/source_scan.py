@@ -49,6 +49,7 @@ def scan(
     codec: str = "fast",
     clevel: int | None = None,
     shuffle: str | None = None,
+    layout: str = "patches",
     jobs: int | None = None,
     cache_nbytes: int = DEFAULT_CACHE_NBYTES,
     progress: bool | None = None,
@@ -73,6 +74,7 @@ def scan(
         codec: how they are compressed.
         clevel: compression level.
         shuffle: of the codec.
+        layout: "patches" or "blocks".
         jobs: number of threads.
         cache_nbytes: memory for pixels of rasters that are needed twice.
         progress: whether to show progress on standard error; None shows it on a terminal only.
@@ -102,6 +104,7 @@ def scan(
         clevel=clevel,
         shuffle=shuffle,
         jobs=jobs,
+        layout=layout,
         cache_nbytes=cache_nbytes,
     )
     started = time.perf_counter()
@@ -195,8 +198,8 @@ def _plan_shards(
         most_scene_patches=max((shard.count for shard in shards), default=0),
         patch_size=size,
         stride=stride if settings.stride is None else settings.stride,
-        memory_nbytes=shards_memory(shards, settings),
-        forecast=forecast_shards(shards, bounds, settings, polarization) if shards else None,
+        memory_nbytes=shards_memory(shards, settings, stride),
+        forecast=forecast_shards(shards, bounds, settings, polarization, stride) if shards else None,
         problems=problems,
     )
 

@@ -1,0 +1,75 @@
+"""Shared blocks of patches that have lost their places: found by a strong hash, and compared before they are shared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from sar_h5.shared_blocks.numbering import Numbering
+from sar_h5.shared_blocks.table import HASH_NBYTES, Hashes, HashTable
+
+Blocks = npt.NDArray[np.generic]
+"""Blocks (n, B, B) as they are stored, C-contiguous."""
+
+
+def hash_block(block: npt.NDArray[np.generic]) -> bytes:
+    """Return the first half of the SHA-256 of a block's bytes."""
+    return hashlib.sha256(block.data).digest()[:HASH_NBYTES]
+
+
+def hash_blocks(blocks: Blocks) -> Hashes:
+    """Return the hash of each block, uint64 (n, 2)."""
+    joined = b"".join(map(hash_block, blocks))
+    return np.frombuffer(joined, "<u8").astype(np.uint64, copy=False).reshape(len(blocks), 2)
+
+
+class BlockContents:
+    """Numbers blocks by their content, over all scenes of a file.
+
+    Args:
+        read: returns the block of a number that was given in an earlier call of :meth:`number`, (B, B).
+    """
+
+    def __init__(self, read: Callable[[int], npt.NDArray[np.generic]]) -> None:
+        self._read = read
+        self._table = HashTable()
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the search takes."""
+        return self._table.nbytes
+
+    def take_over(self, hashes: Hashes) -> None:
+        """Know blocks that are in the file already, in their order."""
+        self._table.add(hashes)
+
+    def forget(self, count: int) -> None:
+        """Keep only the first ``count`` blocks."""
+        self._table.forget(count)
+
+    def number(self, blocks: Blocks, hashes: Hashes, per_patch: int) -> Numbering:
+        """Number the blocks of patches.
+
+        Args:
+            blocks: (n * per_patch, B, B).
+            hashes: uint64 (n * per_patch, 2).
+            per_patch: blocks of each patch.
+        """
+        first = len(self._table)
+        numbers: list[int] = []
+        new: list[int] = []
+        for position, block in enumerate(blocks):
+            for number in self._table.find(hashes[position]):
+                known = blocks[new[number - first]] if number >= first else self._read(number)
+                # As bytes: 0.0 and -0.0 are different values in a file.
+                if known.tobytes() == block.tobytes():
+                    break
+            else:
+                number = first + len(new)
+                self._table.add(hashes[position : position + 1])
+                new.append(position)
+            numbers.append(number)
+        return Numbering(np.array(numbers, np.uint32).reshape(-1, per_patch), new)
