@@ -27,7 +27,7 @@ from sar_h5.splits.leakage import (
     measure_overlap,
     read_split_source,
 )
-from sar_h5.splits.methods import DateSplit, PatchSplit, SceneSplit, SplitMethod
+from sar_h5.splits.methods import BlockSplit, DateSplit, PatchSplit, SceneSplit, SplitMethod
 from sar_h5.splits.planning import Codes, SplitPlan, plan_split
 from sar_h5.splits.report import SplitReport
 from sar_h5.splits.scenes import merge_scenes
@@ -155,6 +155,11 @@ def _find_leaks(file: h5py.File, source: SplitSource, codes: Codes, overlap: Spl
             f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
             "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "
             "blocks of co-registered rasters (--by block) keep places apart"
+        )
+    if isinstance(overlap.method, BlockSplit) and (loose := source.places.loose_ends):
+        notes.append(
+            f"{source.path}: places were recovered from shared pixels, and {count_noun(loose, 'part')} of scenes hang "
+            "together with no other: no pixel is shared, but the guard between blocks does not hold between them"
         )
     if outside := scenes_outside_train(file, source.places, codes):
         whole = isinstance(overlap.method, (SceneSplit, DateSplit))
