@@ -121,6 +121,15 @@ POSITION_COLUMN = Column(
 BLOCK_GRID_COLUMN = Column(BLOCKS, "<u4", "numbers in /blocks of the blocks that make up the patch, row by row")
 """``/index/blocks`` (N, P/B, P/B), the one column of three dimensions; only in layout "blocks"."""
 
+COMPONENT_COLUMN = Column(
+    "component",
+    "<i4",
+    "where row and col were recovered from the pixels that patches share: places within a component are relative to "
+    "each other, those of different ones are not; -1 where unknown",
+)
+"""``/index/component``, numbered through the file; only where places were recovered, which then have no say in the
+digest: they follow from the content."""
+
 BLOCK_CHECKSUM_COLUMN = Column("block_checksum", "<u4", "CRC-32 of the stored chunk of each block")
 """``/block_checksum`` (M,); only in layout "blocks"."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sar_h5.adjacency import recover_places
 from sar_h5.splits.scenes import PatchPlaces, SplitScene
 
 UTM = (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_600_000.0)
@@ -40,3 +41,18 @@ def lose_places(places: PatchPlaces) -> PatchPlaces:
     unknown = np.full_like(places.row, -1)
     scenes = tuple(SplitScene(scene.name, -1, -1, scene.start_time, "", NOWHERE) for scene in places.scenes)
     return PatchPlaces(scenes, places.scene, unknown, unknown, places.patch_size)
+
+
+def recover_lost(places: PatchPlaces, block: int = 5) -> PatchPlaces:
+    """The same patches once more, with the places that follow from the blocks of pixels that they share."""
+    lost = lose_places(places)
+    side = places.patch_size // block
+    row, col, component = (np.full_like(places.row, -1) for _ in range(3))
+    for _, members in places.runs():
+        tops, lefts = places.row[members] // block, places.col[members] // block
+        blocks = (tops[:, None, None] + np.arange(side)[:, None]) * 1000 + lefts[:, None, None] + np.arange(side)
+        found = recover_places(blocks.astype(np.uint32))
+        row[members] = np.where(found.known, found.row * block, -1)
+        col[members] = np.where(found.known, found.col * block, -1)
+        component[members] = np.where(found.known, found.component + component.max(initial=-1) + 1, -1)
+    return PatchPlaces(lost.scenes, places.scene, row, col, places.patch_size, component)

@@ -28,6 +28,8 @@ MAY_IMPORT: dict[str, str] = {
     "quantiles": "conversion_kernels radiometry numpy",
     "tiling": "conversion_kernels errors numpy",
     "palette": "conversion_kernels radiometry numpy",
+    "adjacency_kernels": "compiled numpy",
+    "adjacency": "adjacency_kernels schema numpy",
     "compression": "errors hdf5plugin numcodecs numpy",
     "splitmix": "numpy",
     "symmetry": "splitmix numpy",

@@ -15,7 +15,7 @@ from sar_h5.splits.methods import METHODS, SplitMethod
 from sar_h5.splits.planning import plan_split, utc_day
 from sar_h5.splits.scenes import PatchPlaces, merge_scenes
 from sar_h5.splits.shared_pixels import count_shared_pixels
-from tests.split_places import lose_places, make_places, make_scene
+from tests.split_places import lose_places, make_places, make_scene, recover_lost
 
 SCENES = [make_scene(f"scene {number}", 100 + number, day=1 + number // 3) for number in range(12)]
 
@@ -121,6 +121,37 @@ def test_lost_places_are_split_by_scene_or_forced() -> None:
         assign(PatchSplit(), a=places)
     forced = assign(PatchSplit(forced=True), a=places)["a"]
     assert np.bincount(forced, minlength=4) / len(forced) == pytest.approx([0, 0.8, 0.1, 0.1], abs=0.05)
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.4, 0.15])
+def test_recovered_places_are_split_by_block_without_a_shared_pixel(keep: float) -> None:
+    places = make_places([make_scene("one", 200, 300), make_scene("other", 180, 220)], keep=keep, seed=3)
+    recovered = recover_lost(places)
+    codes = assign(BlockSplit((0.5, 0.25, 0.25), block_px=50), a=recovered)["a"]
+    assert {1, 2, 3} <= set(codes.tolist())
+    assert_no_pixel_is_shared(codes, places)
+    assert_no_pixel_is_shared(codes, recovered)
+    assert not codes[~recovered.known].any()
+    assert codes[recovered.known].astype(bool).mean() > 0.3
+    assert (recovered.loose_ends > 0) == (keep < 1)
+    if keep < 1:
+        with pytest.raises(SettingError, match="needs to know where patches lie"):
+            assign(PatchSplit(), a=recovered)
+
+
+def test_recovered_places_are_not_compared_between_files_nor_weighed_by_scene() -> None:
+    vv, vh = (recover_lost(make_places(SCENES, keep=keep, seed=5)) for keep in (0.9, 0.5))
+    with pytest.raises(SettingError, match=r"nothing tells how they lie to those of other files; split the files one"):
+        assign(BlockSplit(), vv=vv, vh=vh)
+    one, other = assign(SceneSplit(seed=4), vv=vv)["vv"], assign(SceneSplit(seed=4), vh=vh)["vh"]
+    assert [one[vv.scene == k][0] for k in range(12)] == [other[vh.scene == k][0] for k in range(12)]
+
+
+def test_recovered_places_of_which_none_is_known_are_split_by_scene() -> None:
+    places = recover_lost(make_places(SCENES[:2], size=10, stride=10))
+    assert not places.known.any()
+    with pytest.raises(SettingError, match=r"by block needs to know where patches lie"):
+        assign(BlockSplit(), a=places)
 
 
 def test_overlapping_patches_are_not_drawn_one_by_one_unless_forced() -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sar_h5.errors import FormatError
 from sar_h5.splits.bounds_scenes import scenes_outside_train, warn_of_bounds
 from sar_h5.splits.leakage import SplitOverlap, SplitSource, count_noun
-from sar_h5.splits.methods import DateSplit, PatchSplit, SceneSplit
+from sar_h5.splits.methods import BlockSplit, DateSplit, PatchSplit, SceneSplit
 
 
 def check_leaks(overlap: SplitOverlap, advice: str) -> None:
@@ -48,6 +48,11 @@ def describe_leaks(
             f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
             "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "
             "blocks of co-registered rasters (--by block) keep places apart"
+        )
+    if isinstance(overlap.method, BlockSplit) and (loose := source.places.loose_ends):
+        notes.append(
+            f"{source.path}: places were recovered from shared pixels, and {count_noun(loose, 'part')} of scenes hang "
+            "together with no other: no pixel is shared, but the guard between blocks does not hold between them"
         )
     if outside := scenes_outside_train(file, source.places, codes):
         whole = isinstance(overlap.method, (SceneSplit, DateSplit))

@@ -47,7 +47,11 @@ class SplitPlan:
     def assign(self, places: PatchPlaces) -> Codes:
         """Return the split of each patch, uint8 (N,): 0 unused, 1 train, 2 val, 3 test."""
         codes = np.zeros(len(places.scene), dtype=np.uint8)
-        for scene, numbers in places.runs():
+        if self.grid is not None:
+            places = places.with_extents()
+        for scene, members in places.runs():
+            # What a split by block cannot place belongs to none.
+            numbers = members if self.grid is None else members[places.known[members]]
             row, col = places.row[numbers], places.col[numbers]
             match self.method:
                 case SceneSplit():
@@ -112,9 +116,20 @@ def _plan_by_scene(
 
 
 def _plan_by_block(method: BlockSplit, scenes: Mapping[str, SplitScene], files: Mapping[str, PatchPlaces]) -> SplitPlan:
-    _check_places_known("splitting by block", files)
+    recovered = [path for path, places in files.items() if places.component is not None]
+    if recovered and len(files) > 1:
+        raise SettingError(
+            f"{recovered[0]}: its patches' places were recovered from the pixels that they share, and nothing tells "
+            "how they lie to those of other files; split the files one by one, or all of them by scene"
+        )
+    # Of recovered places some may stay unknown; those patches then belong to no split.
+    lost = {path: places for path, places in files.items() if places.component is None or not places.known.any()}
+    _check_places_known("splitting by block", lost)
+    files = {path: places.with_extents() for path, places in files.items()}
+    if recovered:
+        scenes = {scene.name: scene for scene in files[recovered[0]].scenes}
     for path, places in files.items():
-        unsized = [scene.name for scene, numbers in places.runs() if len(numbers) and not scene.area]
+        unsized = [scene.name for scene, numbers in places.runs() if places.known[numbers].any() and not scene.area]
         if unsized:
             raise SettingError(
                 f"{path}: splitting by block needs the size of every scene; that of {unsized[0]} is unknown"

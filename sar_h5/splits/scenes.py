@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sar_h5.errors import FormatError
-from sar_h5.schema import UNKNOWN
+from sar_h5.schema import COMPONENT_COLUMN, UNKNOWN
 
 Numbers = npt.NDArray[np.int64]
 
@@ -77,6 +77,8 @@ class PatchPlaces:
         scene: int64 (N,), number of the scene of each patch.
         row, col: int64 (N,), top-left corner in the scene; -1 where unknown.
         patch_size: in pixels.
+        component: int64 (N,), where places were recovered from the pixels that patches share: which of them are
+            relative to each other, -1 where unknown. None where the source told the places.
     """
 
     scenes: tuple[SplitScene, ...]
@@ -84,12 +86,34 @@ class PatchPlaces:
     row: Numbers
     col: Numbers
     patch_size: int
+    component: Numbers | None = None
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
         """Whether each patch's place is known, bool (N,)."""
         known: npt.NDArray[np.bool_] = (self.row != UNKNOWN) & (self.col != UNKNOWN)
         return known
+
+    @property
+    def loose_ends(self) -> int:
+        """How many components there are besides the first of each scene: nothing tells how far away they are."""
+        if self.component is None:
+            return 0
+        found: Numbers = np.unique(np.stack([self.scene, self.component])[:, self.known], axis=1)
+        return int(found.shape[1] - len(np.unique(found[0])))
+
+    def with_extents(self) -> PatchPlaces:
+        """Return the same with the box around its patches as the size of each scene, where places were recovered."""
+        if self.component is None:
+            return self
+        scenes = []
+        for scene, members in self.runs():
+            numbers = members[self.known[members]]
+            height, width = (
+                int(axis[numbers].max()) + self.patch_size if len(numbers) else UNKNOWN for axis in (self.row, self.col)
+            )
+            scenes.append(replace(scene, height=height, width=width))
+        return replace(self, scenes=tuple(scenes))
 
     def runs(self) -> Iterator[tuple[SplitScene, Numbers]]:
         """Yield each scene with the numbers of its patches, int64 (n,)."""
@@ -117,7 +141,10 @@ def patch_places(
     scene, row, col = (index[name].astype(np.int64) for name in ("scene", "row", "col"))
     if len(scene) and not 0 <= scene.min() <= scene.max() < len(rows):
         raise FormatError(f"expected scene numbers from 0 to {len(rows) - 1} in /index/scene, found others")
-    return PatchPlaces(rows, scene, row, col, patch_size)
+    component = index.get(COMPONENT_COLUMN.name)
+    return PatchPlaces(
+        rows, scene, row, col, patch_size, None if component is None else component.astype(np.int64, copy=False)
+    )
 
 
 def merge_scenes(files: Mapping[str, PatchPlaces]) -> dict[str, SplitScene]:
