@@ -28,6 +28,7 @@ from sar_h5.packing import PackedBatch, Packer
 from sar_h5.partial_file import PartialFile
 from sar_h5.schema import FileSettings
 from sar_h5.sources.scene import SceneInfo, SourceFile
+from sar_h5.text_checksum import seal_texts
 from sar_h5.version import VERSION
 from sar_h5.workers import Workers
 
@@ -218,6 +219,7 @@ class FileWriter:
                 write_column(self._file, schema.HISTOGRAM_COLUMN, histogram)
             self._write_index()
             self._write_scenes()
+            seal_texts(self._file)
         self._part.commit(Entry({"content_digest": digest}))
         return digest
 

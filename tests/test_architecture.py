@@ -110,7 +110,7 @@ MAY_IMPORT: dict[str, str] = {
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "writer": (
         "columns compression cutting digest encoding errors finished_scene journal packing partial_file schema "
-        "sources.scene version workers h5py hdf5plugin numpy"
+        "sources.scene text_checksum version workers h5py hdf5plugin numpy"
     ),
     "file_maker": (
         "conversion_record errors finished_scene job palette partial_file pending progress schema settings sources.scene "
@@ -154,7 +154,7 @@ MAY_IMPORT: dict[str, str] = {
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
-    "file_change": "errors opening h5py",
+    "file_change": "errors opening superblock h5py",
     "chunks": "chunk_table compression errors opening schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
@@ -192,7 +192,9 @@ MAY_IMPORT: dict[str, str] = {
     "stores.array_patches": "contents decode_threads errors lookup schema stores.unit_interval numpy torch",
     "verify_report": "",
     "file_structure": "chunk_table schema verify_report numpy",
-    "structure_checks": "chunk_table errors file_objects file_structure opening schema verify_report h5py numpy",
+    "structure_checks": (
+        "chunk_table errors file_objects file_structure opening schema text_checksum verify_report h5py numpy"
+    ),
     "structure_worker": "structure_checks",
     "structure_process": "file_structure verify_report",
     "intact_reads": "buffers bulk_reads chunks file_structure numpy",
@@ -227,7 +229,7 @@ MAY_IMPORT: dict[str, str] = {
     "derivation.derivation_summary": "",
     "derivation.derived_file": (
         "columns derivation.attributes derivation.foreign_columns derivation.joined_splits derivation.patch_chunks "
-        "derivation.patch_order derivation.pieces errors schema version h5py numpy"
+        "derivation.patch_order derivation.pieces errors schema text_checksum version h5py numpy"
     ),
     "derivation.extraction": (
         "contents cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors "
@@ -323,7 +325,7 @@ MAY_IMPORT: dict[str, str] = {
     "splits.report": "splits.leakage splits.methods",
     "splits.files": (
         "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
-        "splits.report splits.scenes version h5py numpy"
+        "splits.report splits.scenes text_checksum version h5py numpy"
     ),
     "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
     "stores.sample_choice": (
@@ -425,6 +427,7 @@ MAY_IMPORT: dict[str, str] = {
     "samplers": "",
     "tables": "",
     "maps": "",
+    "text_checksum": "schema h5py numpy",
 }
 
 
