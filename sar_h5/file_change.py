@@ -6,6 +6,7 @@ place, leaves a table that points anywhere. Who adds splits to it, or patches at
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import zlib
@@ -18,6 +19,7 @@ import h5py
 
 from sar_h5.errors import FormatError
 from sar_h5.opening import name_damage, open_as_it_is
+from sar_h5.superblock import read_superblock
 
 PATIENCE_S = 1.0
 """How long a file may be unreadable, or another one: who changes it in place is done in microseconds, one hopes."""
@@ -34,12 +36,14 @@ class FileState:
         nbytes: its size.
         written_ns, changed_ns: when its content, and anything about it at all, was last changed.
         head: CRC-32 of its first bytes.
+        in_use: whether a process has it open for writing, by these bytes.
     """
 
     nbytes: int
     written_ns: int
     changed_ns: int
     head: int
+    in_use: bool
 
     @classmethod
     def of(cls, path: str | Path) -> FileState:
@@ -50,7 +54,8 @@ class FileState:
         """
         with Path(path).open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
-            return cls(*_stamp(status), zlib.crc32(file.read(_HEAD_NBYTES)))
+            head = file.read(_HEAD_NBYTES)
+            return cls(*_stamp(status), zlib.crc32(head), read_superblock(io.BytesIO(head)).in_use)
 
     def was_written(self, before: FileState) -> bool:
         """Whether anything but its name and its rights has changed since."""
@@ -72,7 +77,8 @@ class _Verdict(Enum):
 class ChangeWatch:
     """Watches a file that is read; costs a microsecond where nothing has changed.
 
-    A file that has been cut short passes: what is left of it is as it was, and the rest cannot be read.
+    A file that has been cut short passes: what is left of it is as it was, and the rest cannot be read. So does one
+    that another process has open for writing with HDF5, until it is closed.
 
     Args:
         path: the file, for messages, and to look inside.
@@ -135,7 +141,8 @@ class ChangeWatch:
             with name_damage(self._path), open_as_it_is(place) as file:
                 return _Verdict.SAME if self._is_same(file, state.was_written(self._known)) else _Verdict.OTHER
         except FormatError:
-            return _Verdict.SAME if state.was_cut(self._known) else _Verdict.UNREADABLE
+            # Who writes to it with HDF5 lets nobody look before it is closed; then it has changed once more.
+            return _Verdict.SAME if state.was_cut(self._known) or state.in_use else _Verdict.UNREADABLE
         except OSError:  # its name is gone, and there is no other way to it
             return _Verdict.SAME if self._stamp()[:2] == self._judged[0][:2] else _Verdict.UNREADABLE
 

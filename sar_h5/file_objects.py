@@ -30,8 +30,8 @@ MOST_PATCH_NBYTES = 1 << 30
 """How large a patch may be, as stored or as float32: 16,384 x 16,384 of float32."""
 
 MOST_COLUMNS_NBYTES = 2 << 30
-"""How large all columns of a file of this package may be together: index, scenes, splits and tables, all but patches.
-Those of 720,953 patches take 20 MB."""
+"""How large all columns of a file of this package may be together: index, scenes, splits and tables, all but patches
+and what users have added. Those of 720,953 patches take 20 MB."""
 
 _DISTRUST = "no file of this package is like that: do not use it where you do not know who made it"
 _ADVICE = "copy what you need into one file (h5py: File.copy, expand_external=True), if you trust where it points"
@@ -85,7 +85,7 @@ def check_objects(file: h5py.File) -> None:
         if not isinstance(item, h5py.Dataset):
             continue
         _check_storage(file.filename, name, item.id)
-        if ours and name.strip("/") not in schema.PIXELS.values():
+        if ours and _is_column(name):
             columns_nbytes += _check_column(file.filename, name, item.id)
             if columns_nbytes > MOST_COLUMNS_NBYTES:
                 reason = (
@@ -163,6 +163,12 @@ def _check_storage(filename: str, name: str, dataset: h5py.h5d.DatasetID) -> Non
 def _is_ours(file: h5py.File) -> bool:
     name = file.attrs.get("format")
     return isinstance(name, str) and name == schema.FORMAT
+
+
+def _is_column(name: str) -> bool:
+    """Whether a dataset is one that readers read whole; what users have added beside those is theirs."""
+    path = name.strip("/")
+    return path in schema.COLUMN_PATHS or path.partition("/")[0] == schema.SPLITS
 
 
 def _check_column(filename: str, name: str, dataset: h5py.h5d.DatasetID) -> int:

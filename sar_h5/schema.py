@@ -181,6 +181,21 @@ HISTOGRAM_COLUMN = Column(
 )
 
 
+COLUMN_PATHS = frozenset(
+    {
+        LUT,
+        HISTOGRAM,
+        BLOCK_CHECKSUM_COLUMN.name,
+        *(
+            f"{INDEX}/{column.name}"
+            for column in (*INDEX_COLUMNS, POSITION_COLUMN, BLOCK_GRID_COLUMN, COMPONENT_COLUMN)
+        ),
+        *(f"{SCENES}/{column.name}" for column in (*SCENE_COLUMNS, LEFT_OUT_COLUMN, SCENE_POSITION_COLUMN, GCP_TABLE)),
+    }
+)
+"""All columns but those of ``/splits``, which have names of the user's choice."""
+
+
 def split_column(name: str) -> Column:
     """Describe ``/splits/<name>``."""
     meanings = ", ".join(f"{code} {split}" for code, split in enumerate(SPLIT_NAMES))
@@ -220,6 +235,25 @@ EXTRACTED_FROM = "extracted_from"
 
 LEFT_OUT_SCENES = "left_out_scenes"
 """Attribute of the root beside ``EXTRACTED_FROM``: how many scenes of that file are not in this one."""
+
+TEXTS_CHECKSUM = "texts_checksum"
+"""Attribute of the root and of each split: CRC-32 of ``TEXT_ATTRIBUTES``, see ``text_checksum``. Files of before it
+lack it."""
+
+TEXT_ATTRIBUTES = frozenset(
+    {
+        *ROOT_ATTRIBUTES,
+        "polarization",
+        "encoding",
+        "layout",
+        EXTRACTED_FROM,
+        "long_name",
+        "by",
+        "created",
+        "flag_meanings",
+    }
+)
+"""Attributes that are texts of any length: HDF5 keeps those in its global heap, which has no checksums."""
 
 PATCHES_LONG_NAME: Mapping[Encoding, str] = {
     "palette": "codes of patches: value = lut[code]",

@@ -19,6 +19,7 @@ from sar_h5.left_out_checks import LeftOutChecks
 from sar_h5.opening import open_file
 from sar_h5.pixel_checks import PixelChecks
 from sar_h5.schema import FileSettings
+from sar_h5.text_checksum import find_changed_texts
 from sar_h5.verify_report import Problem, ProblemKind
 
 _FROM_DAMAGE = (
@@ -44,6 +45,7 @@ def check_structure(path: str | Path) -> StructureReport:
             check = StructureCheck(file, problems)
             found = check.check()
             check.check_readable()
+            check.check_texts()
     except UnsafeFileError as error:
         problems.append(Problem(error.place, ProblemKind.WRONG_TYPE, error.reason))
     except _FROM_DAMAGE as error:  # what was found before still counts
@@ -119,6 +121,14 @@ class StructureCheck:
         dict(self._file.attrs)
         for _, item in walk_objects(self._file):
             dict(item.attrs)
+
+    def check_texts(self) -> None:
+        """Check that texts are as they were written; not where something else is wrong, which may be the reason."""
+        if self._problems:
+            return
+        for place, expected, found in find_changed_texts(self._file):
+            message = f"expected texts of checksum {expected:08x}, found {found:08x}: one has changed since"
+            self._add(f"{place}@", ProblemKind.WRONG_VALUE, message)
 
     def _add(self, place: str, kind: ProblemKind, message: str) -> None:
         self._problems.append(Problem(place, kind, message))

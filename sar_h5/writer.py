@@ -29,6 +29,7 @@ from sar_h5.pixel_writer import PixelWriter, WrittenBatch, writing_errors
 from sar_h5.schema import FileSettings
 from sar_h5.shared_blocks.chunks_writer import BlockChunksWriter
 from sar_h5.sources.scene import SceneInfo, SourceFile
+from sar_h5.text_checksum import seal_texts
 from sar_h5.version import VERSION
 
 IN_FLIGHT_NBYTES = 20 << 20
@@ -218,6 +219,7 @@ class FileWriter:
             self._write_index()
             self._pixels.write_tables(self._file, self._scenes)
             self._write_scenes()
+            seal_texts(self._file)
         self._part.commit(Entry({"content_digest": digest}))
         return digest
 

@@ -53,7 +53,7 @@ def values(path: Path) -> np.ndarray:
 
 
 def assert_same(one: Path, other: Path, *, but: tuple[str, ...] = ()) -> None:
-    """Two files hold the same in every table, chunk and attribute, but for history, uuid and what is named."""
+    """Two files hold the same in every table, chunk and attribute, but for history, uuid, the checksum of both, and what is named."""
     mine, theirs = columns(one), columns(other)
     assert mine.keys() == theirs.keys()
     for name, column in mine.items():
@@ -64,7 +64,7 @@ def assert_same(one: Path, other: Path, *, but: tuple[str, ...] = ()) -> None:
             place = (number, 0, 0)
             assert a["patches"].id.read_direct_chunk(place) == b["patches"].id.read_direct_chunk(place)
         changed = {name for name in {*a.attrs, *b.attrs} if str(a.attrs.get(name)) != str(b.attrs.get(name))}
-        assert changed <= {"history", "uuid", *but}
+        assert changed <= {"history", "uuid", "texts_checksum", *but}
         for name in mine:
             assert {key: str(value) for key, value in a[name].attrs.items()} == {
                 key: str(value) for key, value in b[name].attrs.items()

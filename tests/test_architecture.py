@@ -128,7 +128,7 @@ MAY_IMPORT: dict[str, str] = {
     "shared_blocks.table": "shared_blocks.kernels numpy",
     "writer": (
         "columns compression cutting digest encoding finished_scene journal partial_file patch_chunks_writer "
-        "pixel_writer schema shared_blocks.chunks_writer sources.scene version h5py hdf5plugin numpy"
+        "pixel_writer schema shared_blocks.chunks_writer sources.scene text_checksum version h5py hdf5plugin numpy"
     ),
     "file_maker": (
         "conversion_record errors finished_scene job palette partial_file pending progress schema settings "
@@ -174,7 +174,7 @@ MAY_IMPORT: dict[str, str] = {
     "native": "llvmlite numba numcodecs",
     "kernels": "compiled native numpy",
     "chunk_table": "h5py numpy",
-    "file_change": "errors opening h5py",
+    "file_change": "errors opening superblock h5py",
     "chunks": "chunk_table compression errors opening schema h5py numpy",
     "lookup": "kernels symmetry numpy",
     "bulk_reads": "chunks kernels lookup native numpy",
@@ -222,7 +222,7 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_checks": "block_table chunk_table column_checks file_objects schema verify_report h5py numpy",
     "structure_checks": (
         "chunk_table column_checks errors file_objects file_structure left_out_checks opening pixel_checks schema "
-        "verify_report h5py numpy"
+        "text_checksum verify_report h5py numpy"
     ),
     "structure_worker": "structure_checks",
     "structure_process": "file_structure verify_report",
@@ -260,7 +260,7 @@ MAY_IMPORT: dict[str, str] = {
     "derivation.derivation_summary": "",
     "derivation.derived_file": (
         "columns derivation.attributes derivation.foreign_columns derivation.joined_splits derivation.patch_chunks "
-        "derivation.patch_order derivation.pieces errors schema version h5py numpy"
+        "derivation.patch_order derivation.pieces errors schema text_checksum version h5py numpy"
     ),
     "derivation.extraction": (
         "contents cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors "
@@ -356,7 +356,7 @@ MAY_IMPORT: dict[str, str] = {
     "splits.report": "splits.leakage splits.methods",
     "splits.files": (
         "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
-        "splits.report splits.scenes version h5py numpy"
+        "splits.report splits.scenes text_checksum version h5py numpy"
     ),
     "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
     "stores.sample_choice": (
@@ -461,6 +461,7 @@ MAY_IMPORT: dict[str, str] = {
     "left_out_checks": "column_checks schema verify_report h5py numpy",
     "patch_identity": "block_table chunk_table contents schema stored_patches h5py numpy",
     "shared_blocks.shards": "errors job radiometry settings shared_blocks.expectation shared_blocks.grid sources.scene",
+    "text_checksum": "schema h5py numpy",
 }
 
 

@@ -128,7 +128,8 @@ def test_a_record_that_cannot_be_is_found(made: Path, tmp_path: Path) -> None:
     assert "/scenes/left_out_count: missing" in problem("scenes/left_out_count", None)
     assert "/scenes/position: missing" in problem("scenes/position", None)
     assert "/@left_out_scenes: wrong value" in problem("@left_out_scenes", -1)
-    assert problem("@title", "x") == ""
+    assert "/@: wrong value: expected texts of checksum" in problem("@title", "x")
+    assert problem("@note", "x") == ""
 
 
 def test_conditions_combine(made: Path, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_other_bounds_give_what_converting_with_them_gives(products: Path, dn: P
         assert mine[name].tobytes() == column.tobytes(), name
     with h5py.File(expected) as a, h5py.File(tmp_path / "new.h5") as b:
         changed = {name for name in {*a.attrs, *b.attrs} if str(a.attrs.get(name)) != str(b.attrs.get(name))}
-    assert changed == {"history", "uuid"}
+    assert changed == {"history", "uuid", "texts_checksum"}
     assert verify(tmp_path / "new.h5", source=products).problems == ()
     (tmp_path / "bounds.json").write_text('{"vmin": 12.5, "vmax": 26.25}')
     again = extract(dn, tmp_path / "again.h5", bounds=tmp_path / "bounds.json")

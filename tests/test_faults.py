@@ -24,7 +24,7 @@ def test_changed_bytes_are_found_or_harmless_and_never_served(products: Path, tm
     found = flip(products, tmp_path, 24, seed=3)
     assert found["wrong"] == []
     assert sum(found["outcomes"].values()) == 24
-    assert set(found["outcomes"]) <= {"found", "harmless", "text"}
+    assert set(found["outcomes"]) <= {"found", "harmless"}
     assert set(found["by_kind"]) == set(KINDS)
     assert set(found["served"]) == {"exact", "refused"}
 

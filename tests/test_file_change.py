@@ -138,7 +138,7 @@ def test_a_file_in_the_midst_of_a_change_is_given_time(path: Path, monkeypatch: 
     monkeypatch.setattr("sar_h5.file_change.PATIENCE_S", 0.01)
     path.write_bytes(bytes(len(content)))
     with pytest.raises(FormatError, match="is no sound HDF5 file any more"):
-        ChangeWatch(str(path), FileState(1, 1, 1, 1), lambda *_: True).check()
+        ChangeWatch(str(path), FileState(1, 1, 1, 1, in_use=False), lambda *_: True).check()
 
 
 def test_files_of_others_may_grow_and_not_be_written_over(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from sar_h5.derivation.patch_order import PatchOrder
 from sar_h5.derivation.pieces import Piece
 from sar_h5.errors import OutputError
 from sar_h5.schema import Column, FileSettings
+from sar_h5.text_checksum import seal_texts
 from sar_h5.version import VERSION
 
 _OF_THE_FORMAT = frozenset({schema.PATCHES, schema.LUT, schema.HISTOGRAM, schema.INDEX, schema.SCENES, schema.SPLITS})
@@ -129,6 +130,7 @@ class DerivedFile:
             left_behind += self._write_index(order, patches)
             left_behind += self._write_scenes(order)
             write_splits(self._pieces, self._file, order)
+            seal_texts(self._file)
             self._file.flush()
         return left_behind
 

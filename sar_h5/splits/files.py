@@ -31,6 +31,7 @@ from sar_h5.splits.methods import SceneSplit, SplitMethod
 from sar_h5.splits.planning import Codes, SplitPlan, plan_split
 from sar_h5.splits.report import SplitReport
 from sar_h5.splits.scenes import merge_scenes
+from sar_h5.text_checksum import seal_split, seal_texts
 from sar_h5.version import VERSION
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -158,6 +159,8 @@ def _write_split(file: h5py.File, codes: Codes, overlap: SplitOverlap, plan: Spl
     lines = [str(file.attrs["history"])] if "history" in file.attrs else []
     lines.append(f"{now} split {plan.method} as {overlap.name} (sar_h5 {VERSION})")
     file.attrs["history"] = "\n".join(lines)
+    seal_split(dataset)
+    seal_texts(file)
 
 
 def _attributes(overlap: SplitOverlap, plan: SplitPlan, created: str) -> Mapping[str, object]:

@@ -1,7 +1,7 @@
 """Fuzz one target for a while and print what came of it as JSON.
 
 Run as ``python -m tests.fuzz TARGET --seconds N --seed S [--corpus DIR] [--unguided]``; needs atheris (libFuzzer for
-Python: ``pip install atheris``). The inputs run in a process of their own with limited memory, which is started again
+Python: the extra ``fuzz``). The inputs run in a process of their own with limited memory, which is started again
 where one brings it down. Exit code 1 where anything but a ``SarH5Error`` came out; the inputs lie in DIR/found then.
 """
 
