@@ -41,19 +41,19 @@ def _one(found: Mapping[str, Any]) -> str:
         f"{codes['levels']} codes; entropy {codes['bits']:.2f} bits a pixel (float32 / {128 / codes['bits']:.1f} in "
         f"blocks), {codes['bits_in_context']:.2f} given the pixels around it ({128 / codes['bits_in_context']:.1f})."
     )
-    rows = [_HEAD, ("---", "---", "---", *["--:"] * (len(_HEAD) - 3))]
-    for file in found["files"]:
-        rows.append(
-            (
-                _TITLES[file["layout"]],
-                "" if file["layout"] == "naive" else file["choice"],
-                file["codec"],
-                f"{file['nbytes'] / 1e6:.1f}",
-                f"{file['ratio']:.2f}",
-                f"{file['ratio_without_edges']:.2f}",
-                f"{file['bytes_per_pixel']:.3f}",
-                f"{file['read_us']:.0f}",
-                f"{file['convert_cpu_seconds']:.1f}",
-            )
-        )
+    rows = [_HEAD, ("---", "---", "---", *["--:"] * (len(_HEAD) - 3)), *map(_row, found["files"])]
     return text + "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _row(file: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        _TITLES[file["layout"]],
+        "" if file["layout"] == "naive" else file["choice"],
+        file["codec"],
+        f"{file['nbytes'] / 1e6:.1f}",
+        f"{file['ratio']:.2f}",
+        f"{file['ratio_without_edges']:.2f}",
+        f"{file['bytes_per_pixel']:.3f}",
+        f"{file['read_us']:.0f}",
+        f"{file['convert_cpu_seconds']:.1f}",
+    )
