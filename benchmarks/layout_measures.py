@@ -51,7 +51,8 @@ def time_reads(files: Mapping[str, tuple[Path, str]], rounds: int, seed: int = 0
     """Measure shuffled reading from memory: processor time of a patch in one thread, in microseconds.
 
     Files of the package are served as float32 batches of 64 with augmentation; a naive file is read with
-    ``read_direct``, and no more. Patches of a batch share no pixels, which is how it is in a shuffled epoch of many.
+    ``read_direct``, and no more. Patches of a batch share no pixels, which is how it is in a shuffled epoch of many;
+    batches of small scenes are smaller.
 
     Args:
         files: path and layout by name.
@@ -69,11 +70,11 @@ def time_reads(files: Mapping[str, tuple[Path, str]], rounds: int, seed: int = 0
         for name in generator.permutation(list(files)).tolist():
             for batch in range(BATCHES):
                 some = apart[generator.integers(len(apart))]
-                numbers = generator.choice(some, BATCH_SIZE, replace=len(some) < BATCH_SIZE)
+                numbers = generator.choice(some, min(BATCH_SIZE, len(some)), replace=False)
                 start = time.process_time()
                 readers[name](numbers)
                 if batch:
-                    found[name].append((time.process_time() - start) / BATCH_SIZE * 1e6)
+                    found[name].append((time.process_time() - start) / len(numbers) * 1e6)
     return {name: statistics.median(times) for name, times in found.items()}
 
 

@@ -70,6 +70,8 @@ def test_a_table_of_blocks_and_their_reading_are_counted() -> None:
     assert blocks.serving_memory_nbytes - patches.serving_memory_nbytes == blocks.table_nbytes - patches.table_nbytes
     assert 1.05 < blocks.epoch_seconds / patches.epoch_seconds < 1.25  # what is given up for the size
     assert blocks.verification_seconds == patches.verification_seconds
+    patches, blocks = (plan(1_000_000, cores=2, codec="small", layout=layout) for layout in LAYOUTS)
+    assert 1.5 < blocks.conversion_seconds / patches.conversion_seconds < 2.5  # compressed harder
 
 
 def test_twice_the_cores_take_half_the_time() -> None:

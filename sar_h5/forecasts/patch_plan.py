@@ -158,6 +158,10 @@ def plan(
 
     extra = dict.fromkeys(planning.BLOCKS_SECONDS, 1.0) if blocks is None else planning.BLOCKS_SECONDS
 
+    harder = 0.0
+    if blocks is not None and codec == "small":
+        harder = blocks.count * blocks.size**2 / 1e6 * planning.SMALL_BLOCKS_SECONDS_PER_MEGAPIXEL[like] / shared_by
+
     def seconds(task: str, per_megapixel: float) -> float:
         return planning.cpu_seconds(patches, patch_size, task, per_megapixel) / shared_by
 
@@ -179,8 +183,10 @@ def plan(
         conversion_memory_nbytes=memory,
         serving_memory_nbytes=planning.serving_memory(patches, patch_size, batch_size, blocks),
         worker_memory_nbytes=planning.worker_memory(patch_size, batch_size),
-        conversion_seconds=extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
-        products_seconds=extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
+        conversion_seconds=harder
+        + extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
+        products_seconds=harder
+        + extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
         verification_seconds=extra["verification"]
         * seconds("verification", planning.VERIFICATION_SECONDS_PER_MEGAPIXEL[codec]),
         epoch_seconds=extra["epoch"] * seconds("epoch", planning.EPOCH_SECONDS_PER_MEGAPIXEL[like][codec]),

@@ -105,10 +105,14 @@ PRODUCTS_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"fast": 0.011, "small": 0
 """CPU seconds to make 10^6 pixels of patches that overlap by half from products, VV and VH."""
 
 BLOCKS_SECONDS: Mapping[str, float] = {"shards": 1.2, "products": 0.95, "verification": 1.0, "epoch": 1.15}
-"""How many times the CPU seconds of layout "patches" layout "blocks" takes at half overlap. Converting: fewer chunks are
-compressed, but those of shards are searched for: 1.14 for shards in order, 1.28 shuffled; 0.92 from products.
+"""How many times the CPU seconds of layout "patches" layout "blocks" takes at half overlap. Converting: fewer chunks
+are compressed, but those of shards are searched for: 1.14 for shards in order, 1.28 shuffled; 0.92 from products.
 Verifying: fewer chunks, but each patch is hashed: 0.94. An epoch: four reads for each patch in place of one: 1.10 for
 codes of two bytes, 1.13 to 1.19 for those of one."""
+
+SMALL_BLOCKS_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"vv": 0.037, "vh": 0.030}
+"""CPU seconds that codec "small" takes beyond this for 10^6 pixels of blocks, at its higher level. With bitshuffle;
+codes of two bytes for which byte shuffle comes out smaller, as with 257 levels, take up to 0.25."""
 
 VERIFICATION_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"fast": 0.009, "small": 0.011, "none": 0.009}
 """CPU seconds per 10^6 pixels."""
