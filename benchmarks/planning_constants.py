@@ -6,6 +6,7 @@ other work on the machine disturbs least; memory is the peak of such a process b
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import subprocess
@@ -24,6 +25,7 @@ from sar_h5 import convert, load_sar_image, preprocess_sar_complete, verify
 from sar_h5.compression import choose_codec
 from sar_h5.encoding import DnEncoder
 from sar_h5.radiometry import Bounds
+from sar_h5.schema import LAYOUTS
 from sar_h5.sources.simulator import SimulatedScene, simulate_product
 
 POLARIZATIONS = ("vv", "vh")
@@ -62,13 +64,13 @@ def _bytes_per_pixel(stored: np.ndarray, size: int, codec: str, clevel: int | No
     return round(sum(len(chosen.compress(patch)) for patch in patches) / len(patches) / size**2, 3)
 
 
-def convert_task(source: str, out: str, codec: str, patch_size: str) -> dict[str, float]:
+def convert_task(source: str, out: str, codec: str, patch_size: str, layout: str = "patches") -> dict[str, float]:
     """Convert; shards keep their patch size ("0"), products overlap by half and drop nothing."""
     import rasterio  # noqa: F401 - counted as an import, not as the conversion's memory
 
     side = int(patch_size)
     grid: dict[str, Any] = {"patch_size": side, "stride": side // 2, "min_valid": 0} if side else {}
-    return _measured(lambda: convert(source, out, **CODECS[codec], **grid))
+    return _measured(lambda: convert(source, out, layout=layout, **CODECS[codec], **grid))
 
 
 def verify_task(path: str) -> dict[str, float]:
@@ -118,13 +120,15 @@ def measure_runs(products: Path, work: Path) -> Iterator[tuple[str, dict[str, fl
     for name in POLARIZATIONS:  # compiles the loops
         _run("convert", shards[name], work / f"warm-{name}", "fast", 0)
     for name in POLARIZATIONS:
-        for codec in CODECS:
-            path = work / f"{name}-{codec}" / f"{name}.h5"
-            yield f"{name} {codec} convert shards", _run("convert", shards[name], path.parent, codec, 0)
-            yield f"{name} {codec} verify", _run("verify", path) | _describe(path)
-            yield f"{name} {codec} epoch", _run("epoch", path, 0)
-    for codec in CODECS:
-        yield f"vv and vh {codec} convert products", _run("convert", products, work / f"products-{codec}", codec, 256)
+        for layout, codec in itertools.product(LAYOUTS, CODECS):
+            path = work / f"{name}-{codec}-{layout}" / f"{name}.h5"
+            case = f"{name} {codec} {layout}"
+            yield f"{case} convert shards", _run("convert", shards[name], path.parent, codec, 0, layout)
+            yield f"{case} verify", _run("verify", path) | _describe(path)
+            yield f"{case} epoch", _run("epoch", path, 0)
+    for layout, codec in itertools.product(LAYOUTS, CODECS):
+        out = work / f"products-{codec}-{layout}"
+        yield f"vv and vh {codec} {layout} convert products", _run("convert", products, out, codec, 256, layout)
     many = _write_many(work / "many")
     path = work / "many-h5" / "vh.h5"
     yield f"{_MANY} patches of 8 px, convert", _run("convert", many, path.parent, "fast", 0)
@@ -169,7 +173,8 @@ def _write_shards(directory: Path, path: Path) -> Path:
         values = f["lut"][:][f["patches"][:]]
         bounds = {"vmin": float(f.attrs["vmin"]), "vmax": float(f.attrs["vmax"])}
     np.save(directory / f"p-{path.stem}-1.npy", values)
-    np.save(directory / "metadata.npy", np.array(bounds, dtype=object), allow_pickle=True)
+    metadata = bounds | {"stride": 128}
+    np.save(directory / "metadata.npy", np.array(metadata, dtype=object), allow_pickle=True)
     return directory
 
 
@@ -183,9 +188,9 @@ def _write_many(directory: Path) -> Path:
 
 def _describe(path: Path) -> dict[str, float]:
     with h5py.File(path) as f:
-        patches = f["patches"]
-        megapixels = patches.size / 1e6
-        overhead = (path.stat().st_size - patches.id.get_storage_size()) / len(patches)
+        stored, count = f["blocks" if "blocks" in f else "patches"], len(f["index/row"])
+        megapixels = count * int(f.attrs["patch_size"]) ** 2 / 1e6
+        overhead = (path.stat().st_size - stored.id.get_storage_size()) / count
     return {"megapixels": megapixels, "overhead_nbytes": overhead}
 
 

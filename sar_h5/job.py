@@ -186,7 +186,7 @@ def make_plan(
         blocks: what is known of the blocks that patches share; None in layout "patches".
     """
     chunks = sample if blocks is None else cut_sample(sample, blocks.size)
-    codec = choose_codec(settings.codec, chunks, settings.clevel, settings.shuffle)
+    codec = choose_codec(settings.codec, chunks, settings.clevel, settings.shuffle, blocks=blocks is not None)
     mean = sum(len(codec.compress(chunk)) for chunk in chunks) / max(len(chunks), 1)
     if blocks is None:
         return Plan(bounds, storage, codec, int(most_patches * (mean + _PATCH_OVERHEAD_NBYTES)))

@@ -33,7 +33,17 @@ from sar_h5.radiometry import preprocess_sar_complete
 from sar_h5.symmetry import SYMMETRIES, apply_symmetry
 
 SETTINGS = DataSettings(patches=40, shards=2, polarization="vv")
-WITHOUT_RIVALS = ("ours", "shards", "maps", "maps-threads", "h5py", "geotiff", "limit-copy", "limit-decode")
+WITHOUT_RIVALS = (
+    "ours",
+    "ours-blocks",
+    "shards",
+    "maps",
+    "maps-threads",
+    "h5py",
+    "geotiff",
+    "limit-copy",
+    "limit-decode",
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -417,7 +427,10 @@ def test_every_conversion_writes_the_patches_of_the_source(tmp_path: Path, sourc
 
 
 def test_unknown_rows_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown rows nothing; known: ours, ours-background, shards"):
+    with pytest.raises(
+        ValueError,
+        match="unknown rows nothing; known: ours, ours-background, ours-blocks, ours-blocks-background, shards",
+    ):
         choose_rows(("ours", "nothing"))
 
 

@@ -178,7 +178,10 @@ def test_unknown_codecs_are_refused(arguments: dict[str, Any], message: str) -> 
 def test_presets_are_lz4_and_zstd_and_any_compressor_can_be_named() -> None:
     assert candidates("fast") == (Codec("lz4", 5, "byte"), Codec("lz4", 5, "bit"))
     assert candidates("small") == (Codec("zstd", 3, "byte"), Codec("zstd", 3, "bit"))
+    assert candidates("small", blocks=True) == (Codec("zstd", 8, "byte"), Codec("zstd", 8, "bit"))
+    assert candidates("fast", blocks=True) == candidates("fast")
     for name in COMPRESSORS:
+        assert candidates(name, blocks=True) == candidates(name)
         assert candidates(name) == (Codec(name, 5, "byte"), Codec(name, 5, "bit"))
     with pytest.raises(SettingError, match=r"expected codec .* found 'slow'"):
         candidates("slow")
@@ -245,6 +248,17 @@ def test_a_level_and_a_shuffle_can_be_named() -> None:
         choose_codec("fast", sample, clevel=11)
     with pytest.raises(SettingError, match="expected shuffle"):
         choose_codec("fast", sample, shuffle="x")
+
+
+def test_small_blocks_are_compressed_harder_unless_a_level_is_named() -> None:
+    amplitudes = np.sqrt(np.random.default_rng(0).standard_gamma(4.4, (4, 128, 128))) * 120
+    speckle = list((amplitudes.clip(29, 285) - 29).astype("u2"))  # 257 levels, many pixels clipped
+    patches, blocks = choose_codec("small", speckle), choose_codec("small", speckle, blocks=True)
+    assert (patches.clevel, blocks.clevel) == (3, 8)
+    nbytes = [sum(len(codec.compress(chunk)) for chunk in speckle) for codec in (patches, blocks)]
+    assert nbytes[1] < 0.995 * nbytes[0]
+    assert choose_codec("small", speckle, 3, blocks=True) == patches
+    assert choose_codec("fast", speckle, blocks=True) == choose_codec("fast", speckle)
 
 
 def test_without_a_sample_the_choice_is_byte_shuffle() -> None:

@@ -63,6 +63,17 @@ def test_blocks_take_a_quarter_of_the_disk_and_are_said_to() -> None:
     assert plan(0, layout="blocks").blocks == patches.blocks == 0
 
 
+def test_a_table_of_blocks_and_their_reading_are_counted() -> None:
+    patches, blocks = (plan(1_000_000, cores=2, layout=layout) for layout in LAYOUTS)
+    assert patches.table_nbytes == 17_000_000
+    assert blocks.table_nbytes == 17 * blocks.blocks + 4 * 4_000_000
+    assert blocks.serving_memory_nbytes - patches.serving_memory_nbytes == blocks.table_nbytes - patches.table_nbytes
+    assert 1.05 < blocks.epoch_seconds / patches.epoch_seconds < 1.25  # what is given up for the size
+    assert blocks.verification_seconds == patches.verification_seconds
+    patches, blocks = (plan(1_000_000, cores=2, codec="small", layout=layout) for layout in LAYOUTS)
+    assert 1.5 < blocks.conversion_seconds / patches.conversion_seconds < 2.5  # compressed harder
+
+
 def test_twice_the_cores_take_half_the_time() -> None:
     one, two = (plan(10_000, cores=cores) for cores in (1, 2))
     for name in ("conversion_seconds", "products_seconds", "verification_seconds", "epoch_seconds"):

@@ -49,6 +49,14 @@ class Row:
 ROWS = (
     Row("ours", "sar_h5: SARH5Dataset in DataLoader", "rivals.ours:RIVAL", kind="ours"),
     Row("ours-background", "sar_h5: BackgroundLoader", "rivals.ours:BACKGROUND", kind="ours", parallel="own"),
+    Row("ours-blocks", 'sar_h5: layout "blocks" in DataLoader', "rivals.ours:BLOCKS", kind="ours"),
+    Row(
+        "ours-blocks-background",
+        'sar_h5: layout "blocks" in BackgroundLoader',
+        "rivals.ours:BLOCKS_BACKGROUND",
+        kind="ours",
+        parallel="own",
+    ),
     Row("shards", "shards opened per sample", "rivals.shards:RIVAL"),
     Row("maps", ".npy maps kept open, batched", "rivals.maps:RIVAL"),
     Row("maps-threads", ".npy maps kept open, threads on all cores", "rivals.maps:THREADS", parallel="own"),

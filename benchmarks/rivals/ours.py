@@ -24,6 +24,11 @@ def prepare(source: PatchSource, directory: Path) -> None:
     convert(source.directory, directory, progress=False)
 
 
+def prepare_blocks(source: PatchSource, directory: Path) -> None:
+    """Convert the shards to layout "blocks", each pixel once."""
+    convert(source.directory, directory, layout="blocks", progress=False)
+
+
 class Epochs:
     """A DataLoader whose dataset is told the number of each epoch."""
 
@@ -61,3 +66,5 @@ def make_background_loader(source: PatchSource, directory: Path, settings: Loade
 
 RIVAL = Rival(prepare, make_loader)
 BACKGROUND = Rival(prepare, make_background_loader)
+BLOCKS = Rival(prepare_blocks, make_loader)
+BLOCKS_BACKGROUND = Rival(prepare_blocks, make_background_loader)

@@ -156,7 +156,11 @@ def plan(
     patches_nbytes, index_nbytes = planning.file_nbytes(patches, patch_size, codec, encoding, polarization, blocks)
     memory = planning.conversion_memory(patches, patch_size, threads=shared_by, blocks=blocks)
 
-    extra = {"shards": 1.0, "products": 1.0} if blocks is None else planning.BLOCKS_SECONDS
+    extra = dict.fromkeys(planning.BLOCKS_SECONDS, 1.0) if blocks is None else planning.BLOCKS_SECONDS
+
+    harder = 0.0
+    if blocks is not None and codec == "small":
+        harder = blocks.count * blocks.size**2 / 1e6 * planning.SMALL_BLOCKS_SECONDS_PER_MEGAPIXEL[like] / shared_by
 
     def seconds(task: str, per_megapixel: float) -> float:
         return planning.cpu_seconds(patches, patch_size, task, per_megapixel) / shared_by
@@ -175,14 +179,17 @@ def plan(
         float32_nbytes=patches * patch_size**2 * 4,
         patches_nbytes=patches_nbytes,
         index_nbytes=index_nbytes,
-        table_nbytes=patches * planning.CHUNK_TABLE_NBYTES_PER_PATCH,
+        table_nbytes=planning.chunk_table(patches, patch_size, blocks),
         conversion_memory_nbytes=memory,
-        serving_memory_nbytes=planning.serving_memory(patches, patch_size, batch_size),
+        serving_memory_nbytes=planning.serving_memory(patches, patch_size, batch_size, blocks),
         worker_memory_nbytes=planning.worker_memory(patch_size, batch_size),
-        conversion_seconds=extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
-        products_seconds=extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
-        verification_seconds=seconds("verification", planning.VERIFICATION_SECONDS_PER_MEGAPIXEL[codec]),
-        epoch_seconds=seconds("epoch", planning.EPOCH_SECONDS_PER_MEGAPIXEL[like][codec]),
+        conversion_seconds=harder
+        + extra["shards"] * seconds("conversion", planning.SHARDS_SECONDS_PER_MEGAPIXEL[like][codec]),
+        products_seconds=harder
+        + extra["products"] * seconds("conversion", planning.PRODUCTS_SECONDS_PER_MEGAPIXEL[codec]),
+        verification_seconds=extra["verification"]
+        * seconds("verification", planning.VERIFICATION_SECONDS_PER_MEGAPIXEL[codec]),
+        epoch_seconds=extra["epoch"] * seconds("epoch", planning.EPOCH_SECONDS_PER_MEGAPIXEL[like][codec]),
     )
 
 

@@ -49,7 +49,10 @@ FIXED_NBYTES = 30_000
 """Attributes, scenes with their ground control points, and the table of values."""
 
 CHUNK_TABLE_NBYTES_PER_PATCH = 17
-"""In memory: where a patch lies (8), how large it is (8), whether it is compressed (1)."""
+"""In memory: where a patch lies (8), how large it is (8), whether it is compressed (1); or a block."""
+
+TABLE_NBYTES_PER_BLOCK_NUMBER = 4
+"""In memory: each number of a patch's blocks."""
 
 IMPORTS_NBYTES = 210_000_000
 """A process that converts, before it begins."""
@@ -101,9 +104,15 @@ SHARDS_SECONDS_PER_MEGAPIXEL: Mapping[str, Mapping[str, float]] = {
 PRODUCTS_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"fast": 0.011, "small": 0.014, "none": 0.010}
 """CPU seconds to make 10^6 pixels of patches that overlap by half from products, VV and VH."""
 
-BLOCKS_SECONDS: Mapping[str, float] = {"shards": 1.2, "products": 0.95}
-"""How many times the CPU seconds of layout "patches" converting to layout "blocks" takes at half overlap: fewer chunks
-are compressed, but those of shards are searched for. Measured: 1.14 for shards in order, 1.28 shuffled; 0.92."""
+BLOCKS_SECONDS: Mapping[str, float] = {"shards": 1.2, "products": 0.95, "verification": 1.0, "epoch": 1.15}
+"""How many times the CPU seconds of layout "patches" layout "blocks" takes at half overlap. Converting: fewer chunks
+are compressed, but those of shards are searched for: 1.14 for shards in order, 1.28 shuffled; 0.92 from products.
+Verifying: fewer chunks, but each patch is hashed: 0.94. An epoch: four reads for each patch in place of one: 1.10 for
+codes of two bytes, 1.13 to 1.19 for those of one."""
+
+SMALL_BLOCKS_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"vv": 0.037, "vh": 0.030}
+"""CPU seconds that codec "small" takes beyond this for 10^6 pixels of blocks, at its higher level. With bitshuffle;
+codes of two bytes for which byte shuffle comes out smaller, as with 257 levels, take up to 0.25."""
 
 VERIFICATION_SECONDS_PER_MEGAPIXEL: Mapping[str, float] = {"fast": 0.009, "small": 0.011, "none": 0.009}
 """CPU seconds per 10^6 pixels."""
@@ -188,10 +197,32 @@ def conversion_memory(
     return common + RASTERS_NBYTES[kind] + window + cached_nbytes + threads * THREAD_NBYTES
 
 
-def serving_memory(patches: int, patch_size: int, batch_size: int) -> int:
-    """Return the bytes of memory of the process that reads patches in float32 batches, without a model."""
+def chunk_table(patches: int, patch_size: int, blocks: ExpectedBlocks | None = None) -> int:
+    """Return the bytes of memory of the table that tells where patches lie.
+
+    Args:
+        patches: how many.
+        patch_size: their side in pixels.
+        blocks: what patches share; None in layout "patches".
+    """
+    if blocks is None:
+        return patches * CHUNK_TABLE_NBYTES_PER_PATCH
+    numbers = patches * (patch_size // blocks.size) ** 2
+    return blocks.count * CHUNK_TABLE_NBYTES_PER_PATCH + numbers * TABLE_NBYTES_PER_BLOCK_NUMBER
+
+
+def serving_memory(patches: int, patch_size: int, batch_size: int, blocks: ExpectedBlocks | None = None) -> int:
+    """Return the bytes of memory of the process that reads patches in float32 batches, without a model.
+
+    Args:
+        patches: how many.
+        patch_size: their side in pixels.
+        batch_size: patches in a batch.
+        blocks: what patches share; None in layout "patches".
+    """
     batch = batch_size * patch_size**2 * 4
-    return SERVING_IMPORTS_NBYTES + patches * SERVED_NBYTES_PER_PATCH + SPARE_BATCHES * batch
+    table = chunk_table(patches, patch_size, blocks) - chunk_table(patches, patch_size)
+    return SERVING_IMPORTS_NBYTES + patches * SERVED_NBYTES_PER_PATCH + table + SPARE_BATCHES * batch
 
 
 def worker_memory(patch_size: int, batch_size: int) -> int:
