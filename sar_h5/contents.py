@@ -176,16 +176,21 @@ def _only_candidate(file: h5py.File) -> str:
 
 
 def read_columns(path: str | Path, group: str) -> Columns:
-    """Read all columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str."""
+    """Read the columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str.
+
+    These are the ones that every file has, and ``/index/component`` where there is one.
+    """
     with open_as_it_is(path) as file:
         return columns_of(file, path, group)
 
 
 def columns_of(file: h5py.File, path: str | Path, group: str) -> Columns:
     """Read all columns of a group of an open file, as :func:`read_columns` does; its path is for the message."""
-    columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
     if group not in file:
         raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
+    columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
+    if group == schema.INDEX and schema.COMPONENT_COLUMN.name in file[group]:
+        columns = (*columns, schema.COMPONENT_COLUMN)
     return {
         column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
         for column in columns

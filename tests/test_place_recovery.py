@@ -1,0 +1,203 @@
+"""Places recovered from shards, from the conversion to the split: right up to an offset, or unknown."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sar_h5 import BlockSplit, SARH5Dataset, convert, export_index, split_file, split_overlap, verify
+from sar_h5.errors import SettingError
+from sar_h5.info import read_info
+from sar_h5.place_recovery import recover_file_places
+from sar_h5.shared_blocks.telling import are_telling
+from sar_h5.splits.shared_pixels import count_shared_pixels
+from tests.recovered_places import (
+    SIZE,
+    TruePlaces,
+    check_against,
+    convert_blocks,
+    cut_shards,
+    make_ground,
+    read_recovered,
+    shard_name,
+)
+from tests.written_blocks import dump
+
+
+@pytest.fixture(scope="module")
+def recovered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TruePlaces]:
+    """A file of two scenes with water, of which a third of the patches is missing, and where these truly lie."""
+    directory = tmp_path_factory.mktemp("recovered")
+    truth = cut_shards(directory / "shards", [make_ground(1), make_ground(2, 200, 260, water=False)], keep=0.67)
+    return convert_blocks(directory / "shards", directory / "h5"), truth
+
+
+def test_shards_without_places_are_split_by_block_without_a_shared_pixel(
+    recovered: tuple[Path, TruePlaces], tmp_path: Path
+) -> None:
+    source, truth = recovered
+    path = Path(shutil.copy(source, tmp_path / "vv.h5"))
+    row, col, component = read_recovered(path)
+    check_against(truth, row, col, component)
+    assert (component >= 0).mean() > 0.95
+    assert verify(path) == []
+    report = split_file(path, BlockSplit((0.5, 0.25, 0.25), block_px=64))
+    with h5py.File(path) as f:
+        codes = f["splits/default"][:]
+    assert set(codes[component >= 0].tolist()) == {0, 1, 2, 3}
+    assert (codes[component == -1] == 0).all()
+    assert sum(count_shared_pixels(codes, truth.scene, truth.row, truth.col, SIZE).values()) == 0
+    assert (split_overlap(path).pixels, report.files[0].unknown) == (0, 0)
+    assert verify(path) == []
+
+
+def test_places_that_nobody_told_are_no_part_of_the_content(
+    recovered: tuple[Path, TruePlaces], tmp_path: Path
+) -> None:
+    blocks, truth = recovered
+    shards = blocks.parents[1] / "shards"
+    again = convert_blocks(shards, tmp_path / "four", jobs=4)
+    patches = convert_blocks(shards, tmp_path / "patches", layout="patches")
+    assert dump(again) == dump(blocks)
+    with h5py.File(blocks) as f, h5py.File(patches) as g:
+        assert f.attrs["content_digest"] == g.attrs["content_digest"]
+        assert "component" not in g["index"]
+        assert (g["index/row"][:] == -1).all()
+    assert verify(blocks, source=shards) == []
+    info = read_info(blocks)
+    known, parts = int((read_recovered(blocks)[2] >= 0).sum()), len(np.unique(read_recovered(blocks)[2])) - 1
+    assert f"places     recovered for {known} of {len(truth.row)} patches, in {parts} part" in info.to_text()
+    assert info.to_dict()["recovered"] == {"known": known, "patches": len(truth.row), "parts": parts}
+
+
+def test_a_conversion_broken_off_recovers_the_same_places(
+    recovered: tuple[Path, TruePlaces], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = recovered
+    shards = whole.parents[1] / "shards"
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sar_h5.writer.FileWriter.finish", fail)
+        with pytest.raises(KeyboardInterrupt):
+            convert_blocks(shards, tmp_path)
+    assert not (tmp_path / "vv.h5").exists()
+    assert dump(convert_blocks(shards, tmp_path, resume=True)) == dump(whole)
+
+
+def test_shards_left_out_leave_no_trace_in_the_places_of_others(tmp_path: Path) -> None:
+    cut_shards(tmp_path / "sound", [make_ground(1, water=False), make_ground(2, water=False)])
+    shutil.copytree(tmp_path / "sound", tmp_path / "broken")
+    first = tmp_path / "broken" / shard_name(2)
+    np.save(first, np.full((3, SIZE, SIZE), 0.5, np.float32))
+    with first.open("r+b") as file:
+        file.truncate(2_000)
+    whole = convert_blocks(tmp_path / "sound", tmp_path / "a")
+    skipped = convert_blocks(tmp_path / "broken", tmp_path / "b", on_bad_source="skip")
+    for one, other in zip(read_recovered(whole), read_recovered(skipped), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_edge_shifted_inwards_has_no_places_beside_the_grid(tmp_path: Path) -> None:
+    """Its patches overlap those of the grid without a block in common, so that no split could keep them apart."""
+    truth = cut_shards(tmp_path / "shards", [make_ground(3, 247, 327, water=False)], edge="shift")
+    row, col, component = read_recovered(convert_blocks(tmp_path / "shards", tmp_path / "h5"))
+    check_against(truth, row, col, component)
+    is_shifted = (truth.row == 247 - SIZE) | (truth.col == 327 - SIZE)
+    np.testing.assert_array_equal(component, np.where(is_shifted, -1, 0))
+
+
+def test_where_nothing_is_shared_there_is_no_column(tmp_path: Path) -> None:
+    cut_shards(tmp_path / "apart", [make_ground(1, water=False)], stride=SIZE)
+    np.save(tmp_path / shard_name(0), np.random.default_rng(0).random((1, SIZE, SIZE), np.float32))
+    for source in (tmp_path / "apart", tmp_path / shard_name(0)):
+        path = convert_blocks(source, tmp_path / f"h5 {source.stem}")
+        with h5py.File(path) as f:
+            assert "component" not in f["index"]
+            assert (f["index/row"][:] == -1).all()
+        assert read_info(path).recovered is None
+        assert verify(path) == []
+
+
+def test_places_that_were_told_stay_as_they_are(tmp_path: Path) -> None:
+    from tests.raster_files import write_raster
+
+    write_raster(tmp_path / "a_vv.tif", make_ground(4))
+    path = Path(convert(tmp_path / "a_vv.tif", tmp_path / "h5", patch_size=32, stride=16, layout="blocks")[0].path)
+    with h5py.File(path) as f:
+        assert "component" not in f["index"]
+        assert (f["index/row"][:] >= 0).all()
+
+
+def test_of_scenes_that_overlap_only_the_largest_part_keeps_its_places() -> None:
+    grounds = np.arange(400).reshape(20, 20)
+    corners = [(row, col) for row in range(4) for col in range(8)]
+
+    def scene(row: int, col: int, count: int) -> np.ndarray:
+        return np.array([grounds[row + r : row + r + 2, col + c : col + c + 2] for r, c in corners[:count]], np.uint32)
+
+    telling = np.ones(400, np.bool_)
+    places = recover_file_places([scene(0, 0, 24), scene(10, 0, 32), scene(12, 4, 16)], telling, 16)
+    assert places is not None
+    np.testing.assert_array_equal(places.component, np.repeat([0, 1, -1], [24, 32, 16]))
+    # Equal blocks of water are no reason to doubt that scenes lie apart.
+    telling[grounds[12:15, 4:13]] = False
+    again = recover_file_places([scene(10, 0, 32), scene(12, 4, 32)], telling, 16)
+    assert again is not None
+    assert set(again.component.tolist()) >= {0, 1}
+
+
+def test_blocks_of_few_values_do_not_tell_where_they_lie() -> None:
+    generator = np.random.default_rng(0)
+    speckle = generator.gamma(4, 0.1, (32, 32)).astype(np.float32)
+    flat = np.zeros((32, 32), np.float32)
+    masked = np.where(generator.random((32, 32)) < 0.5, np.float32(0), np.float32(1))
+    few = flat.copy()
+    few.flat[:14] = speckle.flat[:14]
+    enough = flat.copy()
+    enough.flat[:15] = speckle.flat[:15]
+    assert are_telling([speckle, flat, masked, few, enough]).tolist() == [True, False, False, False, True]
+    # 0.0 and -0.0 are different values in a file.
+    assert are_telling([np.arange(16, dtype=np.uint8).reshape(4, 4), np.arange(9).reshape(3, 3)]).tolist() == [
+        True, False,
+    ]  # fmt: skip
+
+
+def test_samples_say_to_what_their_places_are_relative_and_claim_no_ground(recovered: tuple[Path, TruePlaces]) -> None:
+    path, _ = recovered
+    row, col, component = read_recovered(path)
+    dataset = SARH5Dataset(path, sample="dict")
+    number = int(np.flatnonzero(component >= 0)[5])
+    sample = dataset[number]
+    assert [int(sample[name]) for name in ("row", "col", "component")] == [row[number], col[number], component[number]]
+    assert bool(sample["transform"].isnan().all())
+    assert bool(sample["bounds"].isnan().all())
+    np.testing.assert_array_equal(dataset.index["component"], component)
+
+
+def test_recovered_places_are_not_joined_with_others(recovered: tuple[Path, TruePlaces]) -> None:
+    path, _ = recovered
+    with pytest.raises(SettingError, match="were recovered from the pixels that they share.*cannot be joined"):
+        SARH5Dataset([path, path])
+    with pytest.raises(SettingError, match="were recovered from the pixels that they share.*one by one"):
+        split_file([path, path.parent / "." / "twin.h5"] if False else _twins(path), BlockSplit())
+
+
+def _twins(path: Path) -> list[Path]:
+    return [path, Path(shutil.copy(path, path.with_name("twin.h5")))]
+
+
+def test_the_table_of_patches_has_the_column_where_it_is(recovered: tuple[Path, TruePlaces], tmp_path: Path) -> None:
+    path, _ = recovered
+    component = read_recovered(path)[2]
+    summary = export_index(path, tmp_path / "index.csv", where="component = 0")
+    assert summary.patches == int((component == 0).sum())
+    assert "component" in summary.columns
+    dataset = SARH5Dataset(path, where="component = -1 or component = 1")
+    assert len(dataset) == int(((component == -1) | (component == 1)).sum())
