@@ -5,8 +5,8 @@
 * Patches at the lower and right edge of a scene may have been shifted inwards, off the grid of all others. They overlap
   these without a block in common, and so hang together with each other only, in a single row or column. Such parts of a
   scene keep their places only where they are all there is of it.
-* Scenes may overlap: one raster in two shards, or a shard twice. Of parts of different scenes that share a block that
-  tells where it lies only the largest keeps its places, since nothing says how scenes lie to each other.
+* Scenes may overlap: one raster in two shards, or a shard twice. Nothing says how scenes lie to each other. Of those that
+  share a block that tells where it lies only the one with most places keeps them.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ def recover_file_places(grids: Sequence[Grid], telling: Mask, block_size: int) -
     """
     scenes = [_without_strips(recover_places(grid, telling)) for grid in grids]
     component = _number_through(scenes)
-    component[~_keep_apart(grids, telling, component)] = UNKNOWN
-    known = component != UNKNOWN
+    kept = np.repeat(_keep_apart(grids, telling, scenes), [len(grid) for grid in grids])
+    known = (component != UNKNOWN) & kept
     if not known.any():
         return None
     row, col = (
         np.where(known, np.concatenate([getattr(scene, axis) for scene in scenes]) * block_size, UNKNOWN)
         for axis in ("row", "col")
     )
-    component[known] = np.unique(component[known], return_inverse=True)[1]
-    return FilePlaces(row.astype(np.int32), col.astype(np.int32), component.astype(np.int32))
+    numbers = np.full(len(known), UNKNOWN, np.int32)
+    numbers[known] = np.unique(component[known], return_inverse=True)[1]
+    return FilePlaces(row.astype(np.int32), col.astype(np.int32), numbers)
 
 
 def _without_strips(found: RecoveredPlaces) -> RecoveredPlaces:
@@ -89,11 +90,9 @@ def _number_through(scenes: Sequence[RecoveredPlaces]) -> Numbers:
     return np.concatenate(numbered)
 
 
-def _keep_apart(grids: Sequence[Grid], telling: Mask, component: Numbers) -> Mask:
-    """Return which patches keep their places though scenes may overlap, bool (N,)."""
-    sizes = np.bincount(component[component != UNKNOWN])
-    used = np.concatenate([np.zeros(0, np.int64), *(grid.reshape(-1).astype(np.int64) for grid in grids)])
-    owners = np.repeat(component, len(used) // max(len(component), 1))
-    chosen = telling[used] & (owners != UNKNOWN)
-    kept = keep_largest(used[chosen], owners[chosen], sizes)
-    return (component != UNKNOWN) & kept[component] if len(kept) else np.zeros(len(component), np.bool_)
+def _keep_apart(grids: Sequence[Grid], telling: Mask, scenes: Sequence[RecoveredPlaces]) -> Mask:
+    """Return which scenes keep their places, since they overlap none that has more of them, bool (S,)."""
+    shared = [blocks[telling[blocks]] for blocks in map(np.unique, grids)]
+    owners = np.repeat(np.arange(len(grids)), [len(blocks) for blocks in shared])
+    sizes = np.array([np.count_nonzero(scene.known) for scene in scenes], np.int64)
+    return keep_largest(np.concatenate([np.zeros(0, np.int64), *shared]).astype(np.int64), owners, sizes)
