@@ -4,9 +4,9 @@
 
 * Patches at the lower and right edge of a scene may have been shifted inwards, off the grid of all others. They overlap
   these without a block in common, and so hang together with each other only, in a single row or column. Such parts of a
-  scene keep their places only where they are all there is of it.
-* Scenes may overlap: one raster in two shards, or a shard twice. Nothing says how scenes lie to each other. Of those that
-  share a block that tells where it lies only the one with most places keeps them.
+  scene lose their places, but for the largest where there is nothing else.
+* Scenes may overlap: one raster in two shards, or a shard twice. Nothing says how scenes lie to each other. Of those
+  that share a block that tells where it lies only the one with most places keeps them.
 """
 
 from __future__ import annotations
