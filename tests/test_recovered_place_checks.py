@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import verify
+from sar_h5 import BlockSplit, SARH5Dataset, split_file, verify
+from sar_h5.errors import FormatError
 from tests.recovered_places import convert_blocks, cut_shards, make_ground
 
 
@@ -71,3 +72,6 @@ def test_a_column_of_another_kind_is_reported(sound: Path, tmp_path: Path, value
             f["index/component"] = values
     problems = [problem for problem in verify(path).problems if problem.place == "/index/component"]
     assert len(problems) == 1
+    for read in (lambda: SARH5Dataset(path).index, lambda: split_file(path, BlockSplit())):
+        with pytest.raises(FormatError, match=r"expected /index/component as <i4 \(40,\), found"):
+            read()

@@ -12,8 +12,8 @@ from sar_h5.shared_blocks.kernels import count_values
 TELLING_VALUES = 16
 """So many different values make a block tell where it lies. Then 15 pixels at least differ from the most frequent one:
 of 32 x 32 pixels there are 10^33 choices of 15, without counting the values that they take, so that two of ten million
-blocks are equal by chance less than once in 10^19 files. Water at the lower bound, borders and masks have a few values, a block
-of speckle dozens."""
+blocks are equal by chance less than once in 10^19 files. Water at the lower bound, borders and masks have a few values,
+a block of speckle dozens."""
 
 LEAST_PIXELS = 16
 """Smaller blocks tell nothing whatever they hold."""
