@@ -8,11 +8,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sar_h5 import BlockSplit, SARH5Dataset, convert, export_index, export_shards, split_file, split_overlap, verify
 from sar_h5.errors import SettingError
 from sar_h5.info import read_info
 from sar_h5.place_recovery import recover_file_places
+from sar_h5.shared_blocks.telling import are_telling
 from sar_h5.splits.shared_pixels import count_shared_pixels
 from tests.raster_files import write_raster
 from tests.recovered_places import (
@@ -191,3 +194,55 @@ def test_the_table_of_patches_has_the_column_where_it_is(recovered: tuple[Path, 
     assert "component" in summary.columns
     dataset = SARH5Dataset(path, where="component == -1 or component == 1")
     assert len(dataset) == int(((component == -1) | (component == 1)).sum())
+
+
+def number_blocks(patches: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers (N, k, k) of the blocks of patches by content, and whether each of these tells its place."""
+    count, size, _ = patches.shape
+    per_side = size // side
+    blocks = patches.reshape(count, per_side, side, per_side, side).swapaxes(2, 3).reshape(-1, side, side)
+    known: dict[bytes, int] = {}
+    grid = [known.setdefault(block.tobytes(), len(known)) for block in blocks]
+    distinct = [np.frombuffer(content, patches.dtype).reshape(side, side) for content in known]
+    return np.array(grid, np.uint32).reshape(count, per_side, per_side), are_telling(distinct)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    side=st.sampled_from([4, 8]),
+    per_side=st.sampled_from([2, 3, 4, 8]),
+    wet=st.floats(-2, 1),
+    glints=st.sampled_from([0, 0.0005, 0.003, 0.02]),
+    keep=st.sampled_from([0.1, 0.3, 0.6, 1]),
+    shifts=st.booleans(),
+    together=st.booleans(),
+)
+def test_no_water_with_glints_no_shifted_edge_and_no_second_scene_leads_astray(
+    seed: int, side: int, per_side: int, wet: float, glints: float, keep: float, *, shifts: bool, together: bool
+) -> None:
+    generator = np.random.default_rng(seed)
+    size, scenes, truth = side * per_side, [], []
+    for number in range(2):
+        height, width = generator.integers(size + side, size + 8 * side, 2).tolist()
+        ground = np.clip(generator.gamma(4, 15, (height, width)), 0, 255).astype(np.uint8)
+        waves = np.sin(np.arange(height) / generator.uniform(5, 30))[:, None] + np.sin(np.arange(width) / 9)
+        is_wet = waves < wet
+        ground[is_wet] = np.where(generator.random((height, width)) < glints, 7, 0)[is_wet]
+        starts = [list(range(0, length - size + 1, side)) for length in (height, width)]
+        if shifts:
+            starts = [sorted({*places, length - size}) for places, length in zip(starts, (height, width), strict=True)]
+        corners = [(row, col) for row in starts[0] for col in starts[1]]
+        corners = [corners[item] for item in generator.permutation(len(corners))[: max(1, int(keep * len(corners)))]]
+        scenes.append(np.stack([ground[row : row + size, col : col + size] for row, col in corners]))
+        truth.append(np.array([(number, *corner) for corner in corners]))
+    places = np.concatenate(truth)
+    blocks, telling = number_blocks(np.concatenate(scenes), side)
+    if together:
+        order = generator.permutation(len(places))
+        places, grids = places[order], [blocks[order]]
+    else:
+        grids = np.split(blocks, [len(scenes[0])])
+    found = recover_file_places(grids, telling, side)
+    if found is not None:
+        check_against(TruePlaces(*places.T), found.row, found.col, found.component, size)
