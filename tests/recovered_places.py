@@ -71,7 +71,7 @@ def cut_shards(
     return TruePlaces(*np.concatenate(found).T)
 
 
-def convert_blocks(source: Path, out: Path, **settings: Any) -> Path:
+def convert_blocks(source: Path | list[Path], out: Path, **settings: Any) -> Path:
     """Convert shards to layout "blocks" with nothing dropped."""
     options = {"layout": "blocks", "stride": STRIDE, "min_valid": 0, **WANTED, **settings}
     return Path(convert(source, out, **options)[0].path)

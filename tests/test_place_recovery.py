@@ -134,6 +134,21 @@ def test_places_that_were_told_stay_as_they_are(tmp_path: Path) -> None:
         assert (f["index/row"][:] >= 0).all()
 
 
+@pytest.mark.parametrize("layout", ["blocks", "patches"])
+def test_beside_shards_that_tell_their_places_no_others_are_recovered(tmp_path: Path, layout: str) -> None:
+    write_raster(tmp_path / "in" / "a_vv.tif", make_ground(4))
+    (told,) = convert(tmp_path / "in", tmp_path / "h5", patch_size=32, stride=16, min_valid=0, vmin=14.77, vmax=24.54)
+    export_shards(told.path, tmp_path / "shards")
+    cut_shards(tmp_path / "plain", [make_ground(5)])
+    mixed = convert_blocks([tmp_path / "shards", tmp_path / "plain"], tmp_path / "mixed", layout=layout)
+    with h5py.File(mixed) as f:
+        assert "component" not in f["index"]
+        row, scene = f["index/row"][:], f["index/scene"][:]
+    assert set((row < 0).tolist()) == {True, False}
+    assert all(len(set((row[scene == number] < 0).tolist())) == 1 for number in (0, 1))
+    assert verify(mixed, source=[tmp_path / "shards", tmp_path / "plain"]).problems == ()
+
+
 def test_of_scenes_that_overlap_only_the_largest_keeps_its_places() -> None:
     grounds = np.arange(400).reshape(20, 20)
     corners = [(row, col) for row in range(4) for col in range(8)]

@@ -123,10 +123,10 @@ class BlockChunksWriter:
 
     def take_over(self, scene: FinishedScene) -> None:
         """Know the blocks of an earlier scene."""
+        self._contents.take_over(np.frombuffer(scene.blocks.hashes, "<u8").reshape(-1, 2), self._numbered)
         self._numbered += scene.blocks.count
         self._checksums += scene.blocks.checksums
         self._telling += scene.blocks.telling
-        self._contents.take_over(np.frombuffer(scene.blocks.hashes, "<u8").reshape(-1, 2))
         scene.blocks.forget_chunks()
 
     def start_scene(self, scene: FinishedScene) -> None:
@@ -194,7 +194,7 @@ class BlockChunksWriter:
         if cut.hashes is None:
             numbering = self._places.number(made.rows, made.cols, self._numbered)
         else:
-            numbering = self._contents.number(cut.blocks, cut.hashes, self._per_patch)
+            numbering = self._contents.number(cut.blocks, cut.hashes, self._per_patch, self._numbered)
             hashes = cut.hashes[numbering.new].astype("<u8").tobytes()
         blocks = [cut.blocks[position] for position in numbering.new]
         if cut.hashes is not None:
