@@ -4,8 +4,9 @@ Shards hold patches without their places. Patches that overlap hold equal blocks
 at one place only: two patches that share one lie as far apart as its places in them. What follows from that is used;
 what does not is left unknown:
 
-* Blocks without speckle (water at the lower bound, a border) may be equal at several places. One that stands twice at
-  the same place of a patch, or twice in a patch, or in two patches whose other blocks do not agree, tells nothing.
+* Blocks without speckle (water at the lower bound, a border) may be equal at several places. One of too few values (see
+  ``shared_blocks.telling``), or that stands twice at the same place of a patch, or twice in a patch, or in two patches
+  whose other blocks do not agree, tells nothing.
 * Pairs that contradict each other are given up, with all patches that hang together by them.
 * Patches that hang together form a component. Nothing tells how components lie to each other; they are put one below
   the other, a patch apart. Where a block that tells nothing occurs in several of them, they might overlap after all:
@@ -84,14 +85,18 @@ class _Components:
     is_sound: Mask
 
 
-def recover_places(blocks: Blocks) -> RecoveredPlaces:
+def recover_places(blocks: Blocks, telling_content: Mask | None = None) -> RecoveredPlaces:
     """Find out where the patches of one scene lie.
 
     Args:
         blocks: unsigned (n, k, k), the numbers of the blocks that make up each patch; equal numbers, equal pixels.
+        telling_content: bool (M,), of each block, whether pixels like its own are found at one place only, as those of
+            speckle are; None where that holds for all of them.
     """
     pairs = _pair_up(blocks)
     telling = ~np.isin(pairs.block, _repeated(blocks))
+    if telling_content is not None:
+        telling &= telling_content[pairs.block]
     agreeing = _agree(blocks, pairs)
     telling &= ~np.isin(pairs.block, pairs.block[~agreeing])
     mute = np.unique(pairs.block[~telling])
@@ -99,8 +104,10 @@ def recover_places(blocks: Blocks) -> RecoveredPlaces:
     components = _join(blocks, pairs)
     if not components.is_sound.all():
         # A single block in common, at the corners of two patches, is the weakest evidence: try without.
-        in_doubt = ~components.is_sound[pairs.one]
-        components = _join(blocks, pairs[~(in_doubt & _share_one(pairs, blocks.shape[1]))])
+        weak = ~components.is_sound[pairs.one] & _share_one(pairs, blocks.shape[1])
+        components = _join(blocks, pairs[~weak])
+        # What is not believed to join them may do so nevertheless, where nothing else tells how they lie.
+        mute = np.union1d(mute, pairs.block[weak])
     kept = components.is_sound & _hang_together(components) & ~_might_overlap_larger(blocks, components, mute)
     return _lay_out(components, kept, blocks.shape[1])
 
@@ -194,27 +201,36 @@ def _hang_together(components: _Components) -> Mask:
 
 def _might_overlap_larger(blocks: Blocks, components: _Components, mute: Numbers) -> Mask:
     """Return which patches are of components that share blocks that tell nothing with a larger one."""
-    count = len(blocks)
-    doubtful = np.zeros(count, np.bool_)
     patches, rows, cols = np.nonzero(np.isin(blocks, mute))
-    if not len(patches):
-        return doubtful
-    # Components as nodes, joined where they share such a block: the same loop, with no offsets.
     shared = blocks[patches, rows, cols].astype(np.int64)
-    roots = components.root[patches]
-    order = np.argsort(shared, kind="stable")
-    linked = np.flatnonzero(shared[order][1:] == shared[order][:-1])
+    sizes = np.bincount(components.root, weights=components.is_sound, minlength=len(blocks)).astype(np.int64)
+    doubtful: Mask = ~keep_largest(shared, components.root[patches], sizes)[components.root]
+    return doubtful
+
+
+def keep_largest(blocks: Numbers, owners: Numbers, sizes: Numbers) -> Mask:
+    """Choose, of components that may overlap since they have blocks in common, the largest; of equal ones the first.
+
+    Args:
+        blocks: int64 (m,), numbers of blocks.
+        owners: int64 (m,), the component that has each of them.
+        sizes: int64 (C,), of all components.
+
+    Returns:
+        bool (C,).
+    """
+    count = len(sizes)
+    order = np.argsort(blocks, kind="stable")
+    linked = np.flatnonzero(blocks[order][1:] == blocks[order][:-1])
     none = np.zeros(len(linked), np.int64)
     group, row, col, is_sound = *(np.empty(count, np.int64) for _ in range(3)), np.empty(count, np.bool_)
-    join_places(roots[order][linked], roots[order][linked + 1], none, none, group, row, col, is_sound)
-    sizes = np.bincount(components.root, weights=components.is_sound, minlength=count).astype(np.int64)
+    # Components as nodes, joined where they share a block: the same loop, with no offsets.
+    join_places(owners[order][linked], owners[order][linked + 1], none, none, group, row, col, is_sound)
     ranked = np.lexsort((-np.arange(count), sizes))  # the largest component last; of equal ones the first
     best = np.empty(count, np.int64)
     best[group[ranked]] = ranked
-    touched = np.zeros(count, np.bool_)
-    touched[np.unique(roots)] = True
-    doubtful[:] = (touched & (best[group] != np.arange(count)))[components.root]
-    return doubtful
+    chosen: Mask = best[group] == np.arange(count)
+    return chosen
 
 
 def _lay_out(components: _Components, kept: Mask, side: int) -> RecoveredPlaces:

@@ -176,20 +176,37 @@ def _only_candidate(file: h5py.File) -> str:
 
 
 def read_columns(path: str | Path, group: str) -> Columns:
-    """Read all columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str."""
+    """Read the columns of a group, ``/index`` or ``/scenes``, as arrays; strings as object arrays of str.
+
+    These are the ones that every file has, and ``/index/component`` where there is one.
+    """
     with open_as_it_is(path) as file:
         return columns_of(file, path, group)
 
 
 def columns_of(file: h5py.File, path: str | Path, group: str) -> Columns:
     """Read all columns of a group of an open file, as :func:`read_columns` does; its path is for the message."""
-    columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
     if group not in file:
         raise FormatError(f"{path}: expected a group /{group}, which files of this package have; found none")
+    columns = schema.INDEX_COLUMNS if group == schema.INDEX else schema.SCENE_COLUMNS
+    if group == schema.INDEX and schema.COMPONENT_COLUMN.name in file[group]:
+        _check_component(file[group], path)
+        columns = (*columns, schema.COMPONENT_COLUMN)
     return {
         column.name: file[group][column.name].asstr()[:] if column.dtype == "utf-8" else file[group][column.name][:]
         for column in columns
     }
+
+
+def _check_component(index: h5py.Group, path: str | Path) -> None:
+    column, count = schema.COMPONENT_COLUMN, len(index["scene"])
+    dataset = index[column.name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != column.dtype or dataset.shape != (count,):
+        found = f"{dataset.dtype} of shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "a group"
+        raise FormatError(
+            f"{path}: expected /{schema.INDEX}/{column.name} as {column.dtype} ({count},), found {found}; run "
+            f"`sar-h5 verify {path}`"
+        )
 
 
 def holds_codes(path: str | Path) -> bool:

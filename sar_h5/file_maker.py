@@ -15,6 +15,7 @@ from sar_h5.palette import NotInPaletteError
 from sar_h5.partial_file import PartialFile
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
+from sar_h5.recovered_count import RecoveredCount
 from sar_h5.schema import FileSettings
 from sar_h5.settings import ConvertSettings
 from sar_h5.shared_blocks.sharing import BlockSharing, measure_sharing
@@ -59,6 +60,7 @@ class FileMaker:
         self._digest = ""
         self._notes: list[str] = []
         self._sharing: BlockSharing | None = None
+        self._recovered: RecoveredCount | None = None
 
     @property
     def estimated_nbytes(self) -> int:
@@ -139,6 +141,7 @@ class FileMaker:
             content_digest=self._digest,
             layout="patches" if plan.block_size is None else "blocks",
             blocks=self._sharing,
+            recovered=self._recovered,
             skipped=(*broken_before, *job.broken),
             notes=(*reason, *self._notes, *self._block_notes(), *self._twins(), *notes),
         )
@@ -186,6 +189,7 @@ class FileMaker:
                 raise SourceError(self._nothing_kept())
             provenance = self._provenance((*broken_before, *self.job.broken))
             self._digest = writer.finish(provenance, self.job.histogram)
+            self._recovered = None if writer.places is None else RecoveredCount.count(writer.places.component)
         if plan.block_size is not None:
             grids = [scene.blocks.grid for scene in self._scenes]
             self._sharing = measure_sharing(grids, plan.block_size, self.job.patch_size)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sar_h5.chunk_table import ChunkTable
-from sar_h5.schema import BLOCKS, INDEX, PATCHES, FileSettings
+from sar_h5.schema import BLOCKS, INDEX, PATCHES, UNKNOWN, FileSettings
 from sar_h5.verify_report import Problem
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -24,7 +24,7 @@ class Structure:
         dtype: of what is stored.
         table: where the chunk of each patch, or of each block, lies, and its checksum; size 0 where there is none.
         grid: uint32 (N, k, k), the blocks that make up each patch; None where a patch is a chunk.
-        index: the columns of ``/index``.
+        index: the columns of ``/index`` that every file has.
         scenes: the columns of ``/scenes``.
         lut: float32 (K,), or None for float32 values.
         settings: what holds for all patches.
@@ -36,6 +36,8 @@ class Structure:
         scene_position: int32 (S,), the position of each scene in the file that this one was extracted from; None where
             there is none.
         left_out_scenes: how many scenes that file has beside these.
+        component: int32 (N,), which places were recovered relative to each other, -1 where unknown; None where the
+            source told the places.
     """
 
     dtype: np.dtype[Any]
@@ -51,6 +53,18 @@ class Structure:
     left_out: npt.NDArray[np.int64]
     scene_position: npt.NDArray[np.int32] | None
     left_out_scenes: int
+    component: npt.NDArray[np.int32] | None = None
+
+    @property
+    def told_places(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Rows and columns as the source told them, int32 (N,) each: -1 where unknown, or recovered from the pixels.
+
+        What counts for the digest, and for finding a patch in its source.
+        """
+        if self.component is None:
+            return self.index["row"], self.index["col"]
+        unknown = np.full(self.count, UNKNOWN, np.int32)
+        return unknown, unknown
 
     @property
     def count(self) -> int:

@@ -88,6 +88,7 @@ def _summarize(info: FileInfo) -> FileSummary:
         content_digest=attributes["content_digest"],
         layout=settings.layout,
         blocks=_read_sharing(info.path, settings),
+        recovered=info.recovered,
         notes=("finished by an earlier run of the same command, and kept",),
     )
 

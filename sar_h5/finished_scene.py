@@ -30,24 +30,28 @@ class SceneBlocks:
         count: how many blocks were new with this scene.
         checksums: CRC-32 of the chunk of each of these, ``<u4``; empty once whoever writes the file knows them.
         hashes: of the content of each of these, ``<u8`` (n, 2), where blocks are found by content; as long.
+        telling: bool (n,), whether each of these tells where it lies, see ``shared_blocks.telling``; as long.
     """
 
     grid: bytearray = field(default_factory=bytearray)
     count: int = 0
     checksums: bytearray = field(default_factory=bytearray)
     hashes: bytearray = field(default_factory=bytearray)
+    telling: bytearray = field(default_factory=bytearray)
 
-    def add(self, numbers: npt.NDArray[np.uint32], checksums: bytes, hashes: bytes) -> None:
+    def add(self, numbers: npt.NDArray[np.uint32], checksums: bytes, hashes: bytes, telling: bytes) -> None:
         """Add patches by the numbers of their blocks, uint32 (n, P/B * P/B), and what is known of the new ones."""
         self.grid += numbers.astype("<u4").tobytes()
         self.count += len(checksums) // _CHECKSUM_NBYTES
         self.checksums += checksums
         self.hashes += hashes
+        self.telling += telling
 
     def forget_chunks(self) -> None:
         """Forget what whoever writes the file knows."""
         self.checksums.clear()
         self.hashes.clear()
+        self.telling.clear()
 
     def to_blobs(self) -> dict[str, bytes]:
         """Write them down; the inverse of :meth:`from_blobs`."""
@@ -56,11 +60,11 @@ class SceneBlocks:
     @classmethod
     def from_blobs(cls, blobs: Mapping[str, bytes]) -> SceneBlocks:
         """Read them."""
-        grid, checksums, hashes = (bytearray(blobs[name]) for name in _BLOCK_BLOBS)
-        return cls(grid, len(checksums) // _CHECKSUM_NBYTES, checksums, hashes)
+        grid, checksums, hashes, telling = (bytearray(blobs[name]) for name in _BLOCK_BLOBS)
+        return cls(grid, len(checksums) // _CHECKSUM_NBYTES, checksums, hashes, telling)
 
 
-_BLOCK_BLOBS = ("grid", "checksums", "hashes")
+_BLOCK_BLOBS = ("grid", "checksums", "hashes", "telling")
 _CHECKSUM_NBYTES = 4
 
 

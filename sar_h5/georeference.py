@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.schema import UNKNOWN
+from sar_h5.schema import COMPONENT_COLUMN, UNKNOWN
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -101,6 +101,8 @@ def locate_patches(
 
     Returns:
         ``bounds`` float64 (n, 4), ``transform`` float64 (n, 6), and ``index``, ``scene``, ``row``, ``col`` int64 (n,).
+        Where places were recovered from shared pixels, these are relative to each other only: ``component`` int64 (n,)
+        says to which, and ``bounds`` and ``transform`` are NaN.
 
     Raises:
         TypeError, ValueError: where columns hold something other than numbers, or name scenes that are not there.
@@ -109,8 +111,10 @@ def locate_patches(
     count = len(scenes["transform"])
     if scene.size and not 0 <= scene.min() <= scene.max() < count:
         raise ValueError(f"/index/scene holds {scene.min()} to {scene.max()} where there are {count} scenes")
+    component = index.get(COMPONENT_COLUMN.name)
+    recovered = {} if component is None else {COMPONENT_COLUMN.name: component[patches].astype(np.int64)}
     transforms = [
-        patch_transform(scenes["transform"][number], top, left)
+        (math.nan,) * 6 if recovered else patch_transform(scenes["transform"][number], top, left)
         for number, top, left in zip(scene.tolist(), row.tolist(), col.tolist(), strict=True)
     ]
     bounds = [patch_bounds(transform, height, width) for transform in transforms]
@@ -121,4 +125,5 @@ def locate_patches(
         "scene": scene,
         "row": row,
         "col": col,
+        **recovered,
     }

@@ -14,6 +14,7 @@ from sar_h5 import schema
 from sar_h5.contents import find_patches, read_columns, split_codes
 from sar_h5.errors import FormatError
 from sar_h5.opening import name_damage, open_as_it_is
+from sar_h5.recovered_count import RecoveredCount
 from sar_h5.schema import FileSettings
 from sar_h5.splits.bounds_scenes import scenes_outside_train
 from sar_h5.splits.leakage import SplitOverlap, count_noun, measure_stored, read_split_source
@@ -41,6 +42,7 @@ class FileInfo:
         valid_pixels: how many valid pixels the histogram counts, 0 where there is none.
         left_out: how many patches of its scenes have been left out since the conversion; None where that is not known.
         left_out_scenes: how many scenes have been left out.
+        recovered: how many places were recovered from shared pixels; None where none were.
     """
 
     path: str
@@ -58,6 +60,7 @@ class FileInfo:
     valid_pixels: int
     left_out: int | None = 0
     left_out_scenes: int = 0
+    recovered: RecoveredCount | None = None
 
     @property
     def ratio(self) -> float:
@@ -83,6 +86,7 @@ class FileInfo:
             "valid_pixels": self.valid_pixels,
             "left_out": self.left_out,
             "left_out_scenes": self.left_out_scenes,
+            "recovered": None if self.recovered is None else self.recovered.to_dict(),
         }
 
     def to_text(self) -> str:
@@ -99,6 +103,7 @@ class FileInfo:
             f"  bounds     {settings.vmin:.4f} to {settings.vmax:.4f} dB = 0 to 1 ({attributes['bounds_origin']})",
             f"  source     {attributes['quantity']}, units {attributes['units']}",
             f"  filter     least valid fraction {settings.min_valid:g}, measured by {attributes['valid_measure']}",
+            *([] if self.recovered is None else [f"  places     {self.recovered}"]),
             *self._describe_left_out(),
             f"  size       {self.nbytes / 1e6:,.2f} MB, {self.ratio:.2f} x smaller than float32",
             f"  digest     {attributes['content_digest']}",
@@ -166,6 +171,8 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         left_out = np.zeros(0, np.int64) if counts is None else counts[:]
         left_out_scenes = int(file.attrs.get(schema.LEFT_OUT_SCENES, 0))
         blocks = len(file[source.name]) if source.in_blocks else 0
+        component = file.get(f"{schema.INDEX}/{schema.COMPONENT_COLUMN.name}")
+        recovered = None if component is None else RecoveredCount.count(component[:])
     return FileInfo(
         path=str(path),
         nbytes=Path(path).stat().st_size,
@@ -182,6 +189,7 @@ def _read_info(path: str | Path, *, splits: bool) -> FileInfo:
         valid_pixels=pixels,
         left_out=None if (left_out < 0).any() else int(left_out.sum()),
         left_out_scenes=left_out_scenes,
+        recovered=recovered,
     )
 
 

@@ -91,8 +91,9 @@ def check_patches(reads: IntactReads, found: Structure, numbers: Numbers, jobs: 
 
 def content_digest(found: Structure, contents: npt.NDArray[np.uint8]) -> str:
     """Return the digest of a file from the SHA-256 of each of its patches' content, uint8 (N, 32)."""
-    scenes, index = found.scenes, found.index
-    places = zip(index["row"].tolist(), index["col"].tolist(), contents, strict=True)
+    scenes = found.scenes
+    rows, cols = found.told_places
+    places = zip(rows.tolist(), cols.tolist(), contents, strict=True)
     names = scenes["name"].tolist()
     return file_digest(found.settings, names, scenes["patch_count"].tolist(), places, from_dn=found.from_dn)
 

@@ -72,6 +72,9 @@ class PatchChunksWriter:
         """Drop what waits."""
         self._workers.discard()
 
+    def recover_places(self, scenes: Sequence[FinishedScene]) -> None:
+        """Tell nothing: which pixels patches share is not known."""
+
     def write_tables(self, file: h5py.File, scenes: Sequence[FinishedScene]) -> None:
         """There are none: the columns that all layouts have say everything."""
 

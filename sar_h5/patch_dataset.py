@@ -20,6 +20,7 @@ from sar_h5.contents import Columns
 from sar_h5.cores import usable_cores
 from sar_h5.errors import CorruptPatchError, FormatError, PatchIndexError, SettingError
 from sar_h5.georeference import locate_patches
+from sar_h5.schema import COMPONENT_COLUMN
 from sar_h5.shared_batches import SharedBatchMemory
 from sar_h5.stores.patch_store import PatchStore
 from sar_h5.symmetry import draw_symmetries
@@ -261,7 +262,9 @@ class PatchDataset(Dataset[Any], Generic[Store]):
         try:
             columns, names = self._store.index(), self._store.scenes()["name"]
             scene, row, col = (int(columns[name][number]) for name in ("scene", "row", "col"))
-            return f"sample {sample}, scene {names[scene]}, row {row}, column {col}"
+            recovered = COMPONENT_COLUMN.name in columns  # then row and column lead nowhere
+            place = f"patch {number}" if recovered else f"row {row}, column {col}"
+            return f"sample {sample}, scene {names[scene]}, {place}"
         except (
             FormatError,
             LookupError,

@@ -169,7 +169,7 @@ class PatchRepair:
 
     def _digest(self, order: PatchOrder, contents: npt.NDArray[np.uint8]) -> str:
         found = self._found
-        rows, cols = (order.gather([found.index[axis]]).tolist() for axis in ("row", "col"))
+        rows, cols = (order.gather([axis]).tolist() for axis in found.told_places)
         places = zip(rows, cols, contents, strict=True)
         names, counts = found.scenes["name"].tolist(), order.counts.tolist()
         return file_digest(found.settings, names, counts, places, from_dn=found.from_dn)

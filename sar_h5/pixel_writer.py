@@ -17,6 +17,7 @@ from sar_h5.cutting import BatchToMake
 from sar_h5.encoding import Storage
 from sar_h5.errors import OutputError
 from sar_h5.finished_scene import FinishedScene
+from sar_h5.place_recovery import FilePlaces
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class PixelWriter(Protocol):
 
     def abandon_scene(self) -> None:
         """Forget the scene begun last; the file has gone back to what it was before."""
+
+    def recover_places(self, scenes: Sequence[FinishedScene]) -> FilePlaces | None:
+        """Return what follows from the pixels about where patches lie, once all scenes are there; None if nothing."""
 
     def write_tables(self, file: h5py.File, scenes: Sequence[FinishedScene]) -> None:
         """Write what only this layout has, once all scenes are finished and ``/index`` is there."""

@@ -273,5 +273,5 @@ class SourceCheck:
     def _place(self, number: int) -> str:
         index, scenes = self._found.index, self._found.scenes
         name = scenes["name"][index["scene"][number]]
-        row, col = int(index["row"][number]), int(index["col"][number])
+        row, col = (int(axis[number]) for axis in self._found.told_places)
         return f" ({name}{f', row {row} col {col}' if row >= 0 else ''})"

@@ -129,7 +129,7 @@ class SourcePatches:
     def can_take_single(self) -> bool:
         """Whether :meth:`patch` works: where patches lie in the source is known without reading all of it."""
         if isinstance(self._job, RasterJob):
-            return bool((self._found.index["row"] != UNKNOWN).all())
+            return bool((self._found.told_places[0] != UNKNOWN).all())
         return self._found.settings.min_valid == 0
 
     def patch(self, number: int) -> Stored | None:
@@ -154,10 +154,11 @@ class _Numbering:
         rows = found.rows_of(scene)
         self._start = rows.start
         self._positions = found.positions(scene)
-        keys = _keys(found.index["row"][rows], found.index["col"][rows])
+        top, left = (axis[rows] for axis in found.told_places)
+        keys = _keys(top, left)
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
-        self._has_places = len(keys) > 0 and int(found.index["row"][rows.start]) != UNKNOWN
+        self._has_places = len(keys) > 0 and int(top[0]) != UNKNOWN
 
     def numbers(self, made: PatchBatch, positions: Numbers) -> Numbers:
         by_place = self._has_places and bool((made.rows != UNKNOWN).all())

@@ -18,6 +18,7 @@ from sar_h5.file_structure import Columns, Structure, StructureReport
 from sar_h5.left_out_checks import LeftOutChecks
 from sar_h5.opening import open_file
 from sar_h5.pixel_checks import PixelChecks
+from sar_h5.recovered_place_checks import RecoveredPlaceChecks
 from sar_h5.schema import FileSettings
 from sar_h5.text_checksum import find_changed_texts
 from sar_h5.verify_report import Problem, ProblemKind
@@ -92,7 +93,8 @@ class StructureCheck:
         self._columns.check_optional(count)
         if index is None or scenes is None or (lut is None) != (settings.encoding == "float32"):
             return None
-        if not self._check_places(index, scenes, settings):
+        component = RecoveredPlaceChecks(self._file, self._columns, self._problems).read(index, settings, grid)
+        if not self._check_places(index, scenes, settings, are_told=component is None):
             return None
         left_out = LeftOutChecks(self._file, self._columns, self._problems)
         position, counts = left_out.read_positions(index["scene"], scenes["patch_count"])
@@ -114,6 +116,7 @@ class StructureCheck:
             left_out=counts,
             scene_position=left_out.read_scene_positions(len(scenes["name"])),
             left_out_scenes=left_out.read_scene_count(),
+            component=component,
         )
 
     def check_readable(self) -> None:
@@ -173,8 +176,11 @@ class StructureCheck:
             )
         return found[0] if len(found) == 2 else None
 
-    def _check_places(self, index: Columns, scenes: Columns, settings: FileSettings) -> bool:
-        """Patches must lie in the runs that the scenes announce (False where they do not), and within their scenes."""
+    def _check_places(self, index: Columns, scenes: Columns, settings: FileSettings, *, are_told: bool) -> bool:
+        """Patches must lie in the runs that the scenes announce (False where they do not), and within their scenes.
+
+        Places that were not told but recovered lie in no scene.
+        """
         if not self._check_runs(index["scene"], scenes["patch_start"], scenes["patch_count"]):
             return False
         below = index["valid_fraction"] < np.float32(settings.min_valid)
@@ -182,7 +188,7 @@ class StructureCheck:
             fraction = index["valid_fraction"][number]
             message = f"expected at least min_valid = {settings.min_valid:g}, found {fraction:g}"
             self._add(f"/index/valid_fraction[{number}]", ProblemKind.WRONG_VALUE, message)
-        for axis, extent in (("row", "height"), ("col", "width")):
+        for axis, extent in (("row", "height"), ("col", "width")) if are_told else ():
             corner, length = index[axis], scenes[extent][index["scene"]]
             inside = (corner >= 0) & (corner + settings.patch_size <= length)
             for number in np.flatnonzero(~inside & (corner != -1)):

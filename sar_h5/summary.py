@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sar_h5.errors import BadSource
+from sar_h5.recovered_count import RecoveredCount
 from sar_h5.schema import Layout
 from sar_h5.shared_blocks.sharing import BlockSharing
 
@@ -36,6 +37,7 @@ class FileSummary:
         content_digest: SHA-256 over the decoded content.
         layout: how patches are stored: "patches" or "blocks".
         blocks: what layout "blocks" comes to; None in layout "patches".
+        recovered: how many places were recovered from shared blocks; None where none were.
         skipped: broken sources that were left out.
         notes: what else a user may want to know.
     """
@@ -62,6 +64,7 @@ class FileSummary:
     content_digest: str
     layout: Layout = "patches"
     blocks: BlockSharing | None = None
+    recovered: RecoveredCount | None = None
     skipped: tuple[BadSource, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -106,6 +109,7 @@ class FileSummary:
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB ({self.bounds_origin})",
             f"  encoding  {self.encoding}{f', {self.levels:,} codes' if self.levels else ''}; {self.codec}",
             *([] if self.blocks is None else [f"  blocks    {self.blocks}"]),
+            *([] if self.recovered is None else [f"  places    {self.recovered}"]),
             f"  size      {_megabytes(self.nbytes)}, {self.ratio:.2f} x smaller than float32 "
             f"({_megabytes(self.float32_nbytes)})",
             f"  speed     {self.seconds:.1f} s, {self.patches_per_second:,.0f} patches/s, "

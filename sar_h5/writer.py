@@ -26,6 +26,7 @@ from sar_h5.journal import Entry
 from sar_h5.partial_file import PartialFile
 from sar_h5.patch_chunks_writer import PatchChunksWriter
 from sar_h5.pixel_writer import PixelWriter, WrittenBatch, writing_errors
+from sar_h5.place_recovery import FilePlaces
 from sar_h5.schema import FileSettings
 from sar_h5.shared_blocks.chunks_writer import BlockChunksWriter
 from sar_h5.sources.scene import SceneInfo, SourceFile
@@ -95,6 +96,7 @@ class FileWriter:
         self._digest = ContentDigest(settings, from_dn=storage.from_dn)
         self._scenes: list[FinishedScene] = []
         self._count = 0
+        self._places: FilePlaces | None = None
         self._part = PartialFile.create(file, Entry({})) if isinstance(file, Path) else file
         self._path = self._part.path
         writes = BlockChunksWriter if settings.layout == "blocks" else PatchChunksWriter
@@ -128,6 +130,11 @@ class FileWriter:
     def scenes(self) -> Sequence[FinishedScene]:
         """The scenes finished so far."""
         return self._scenes
+
+    @property
+    def places(self) -> FilePlaces | None:
+        """The places that were recovered from shared pixels; None before :meth:`finish`, or where none were."""
+        return self._places
 
     def start_scene(self, info: SceneInfo) -> None:
         """Begin a scene; every scene ends with :meth:`finish_scene` or :meth:`abandon_scene`."""
@@ -210,6 +217,7 @@ class FileWriter:
             The content digest.
         """
         digest = self._digest.hexdigest()
+        self._places = self._pixels.recover_places(self._scenes)
         with self._errors():
             self._write_attributes(provenance, digest)
             if self._storage.lut is not None:
@@ -266,7 +274,10 @@ class FileWriter:
         group = self._file.create_group(schema.INDEX)
         for column in schema.INDEX_COLUMNS:
             rows = b"".join(scene.columns[column.name] for scene in self._scenes)
-            write_column(group, column, np.frombuffer(rows, dtype=column.dtype))
+            recovered = {} if self._places is None else {"row": self._places.row, "col": self._places.col}
+            write_column(group, column, recovered.get(column.name, np.frombuffer(rows, dtype=column.dtype)))
+        if self._places is not None:
+            write_column(group, schema.COMPONENT_COLUMN, self._places.component)
 
     def _write_scenes(self) -> None:
         group = self._file.create_group(schema.SCENES)

@@ -154,3 +154,40 @@ def test_patches_of_a_large_scene_are_placed_in_seconds() -> None:
     found = recover_places(cut(unique_ground(201, 131), rows, cols, 2))
     assert len(rows) == 26_000
     np.testing.assert_array_equal(found.row, rows)
+
+
+def test_blocks_that_tell_nothing_by_their_content_join_nothing() -> None:
+    """Two patches far apart have one block of water in common, each at another corner: nothing contradicts that."""
+    patches = np.array([[[1, 2], [3, 9]], [[9, 5], [6, 7]], [[2, 20], [9, 21]]], np.uint32)
+    telling = np.ones(22, np.bool_)
+    assert recover_places(patches[:2]).component.tolist() == [0, 0]
+    telling[9] = False
+    assert not recover_places(patches[:2], telling).known.any()
+    found = recover_places(patches, telling)
+    assert found.component.tolist() == [0, -1, 0]
+    assert (found.row.tolist(), found.col.tolist()) == ([0, -1, 0], [0, -1, 1])
+
+
+def test_parts_that_only_a_disbelieved_corner_joins_are_not_placed_apart() -> None:
+    """A ring that cannot be, and two pairs that hang together by one corner each, and by nothing else."""
+    one, other = np.array([[[1, 2], [3, 4]], [[2, 5], [4, 6]]]), np.array([[[6, 11], [12, 13]], [[11, 14], [13, 15]]])
+    third = np.array([[[15, 21], [22, 1]], [[21, 24], [1, 25]]])
+    found = recover_places(np.concatenate([one, other, third]).astype(np.uint32))
+    assert found.component.tolist() == [0, 0, -1, -1, -1, -1]
+
+
+def test_a_large_shard_with_a_third_of_its_patches_missing_is_placed_in_seconds() -> None:
+    generator = np.random.default_rng(0)
+    rows, cols = grid(129, 129, 2)
+    order = generator.permutation(len(rows))[: int(0.7 * len(rows))]
+    ground = unique_ground(129, 129)
+    water = ground[40:60, 30:90] = 129 * 129 * 3
+    telling = np.ones(129 * 129 * 3 + 1, np.bool_)
+    telling[water] = False
+    rows, cols = rows[order], cols[order]
+    found = recover_places(cut(ground, rows, cols, 2), telling)
+    check_right(found, rows, cols)
+    wet = (rows >= 40) & (rows < 59) & (cols >= 30) & (cols < 89)
+    assert len(rows) == 11_468
+    assert not found.known[wet].any()
+    assert found.known[~wet].mean() > 0.999

@@ -111,12 +111,12 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_cache": "sources.scene numpy",
     "packing": "buffers compression conversion_kernels cutting digest encoding numpy",
     "patch_chunks_writer": "compression cutting encoding finished_scene packing pixel_writer schema workers h5py",
-    "pixel_writer": "compression cutting encoding errors finished_scene h5py numpy",
+    "pixel_writer": "compression cutting encoding errors finished_scene place_recovery h5py numpy",
     "shared_blocks": "",
     "shared_blocks.chunks_writer": (
-        "buffers columns compression cutting encoding errors finished_scene packing pixel_writer schema "
-        "shared_blocks.contents shared_blocks.grid shared_blocks.numbering shared_blocks.places shared_blocks.table "
-        "workers h5py numpy"
+        "buffers columns compression cutting encoding errors finished_scene packing pixel_writer place_recovery "
+        "schema shared_blocks.contents shared_blocks.grid shared_blocks.numbering shared_blocks.places "
+        "shared_blocks.table shared_blocks.telling workers h5py numpy"
     ),
     "shared_blocks.contents": "shared_blocks.numbering shared_blocks.table numpy",
     "shared_blocks.expectation": "errors shared_blocks.contents shared_blocks.grid tiling numpy",
@@ -128,13 +128,14 @@ MAY_IMPORT: dict[str, str] = {
     "shared_blocks.table": "shared_blocks.kernels numpy",
     "writer": (
         "columns compression cutting digest encoding finished_scene journal partial_file patch_chunks_writer "
-        "pixel_writer schema shared_blocks.chunks_writer sources.scene text_checksum version h5py hdf5plugin numpy"
+        "pixel_writer place_recovery schema shared_blocks.chunks_writer sources.scene text_checksum version h5py "
+        "hdf5plugin numpy"
     ),
     "file_maker": (
-        "conversion_record errors finished_scene job palette partial_file pending progress schema settings "
-        "shared_blocks.sharing sources.scene summary unfinished_file writer"
+        "conversion_record errors finished_scene job palette partial_file pending progress recovered_count schema "
+        "settings shared_blocks.sharing sources.scene summary unfinished_file writer"
     ),
-    "summary": "errors schema shared_blocks.sharing",
+    "summary": "errors recovered_count schema shared_blocks.sharing",
     "forecasts.rounding": "",
     "forecasts.memory_limit": "",
     "forecasts.planning": "errors shared_blocks.grid shared_blocks.table",
@@ -221,8 +222,8 @@ MAY_IMPORT: dict[str, str] = {
     "column_checks": "file_structure schema verify_report h5py numpy",
     "pixel_checks": "block_table chunk_table column_checks file_objects schema verify_report h5py numpy",
     "structure_checks": (
-        "chunk_table column_checks errors file_objects file_structure left_out_checks opening pixel_checks schema "
-        "text_checksum verify_report h5py numpy"
+        "chunk_table column_checks errors file_objects file_structure left_out_checks opening pixel_checks "
+        "recovered_place_checks schema text_checksum verify_report h5py numpy"
     ),
     "structure_worker": "structure_checks",
     "structure_process": "file_structure verify_report",
@@ -335,7 +336,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "bad_samples": "errors numpy torch",
     "patch_dataset": (
-        "bad_samples batch_memory batches contents cores errors georeference stores.patch_store shared_batches "
+        "bad_samples batch_memory batches contents cores errors georeference schema shared_batches stores.patch_store "
         "symmetry numpy torch"
     ),
     "columns": "schema h5py numpy",
@@ -358,7 +359,7 @@ MAY_IMPORT: dict[str, str] = {
         "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
         "splits.report splits.scenes text_checksum version h5py numpy"
     ),
-    "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
+    "info": "contents errors opening recovered_count schema splits.bounds_scenes splits.leakage h5py numpy",
     "stores.sample_choice": (
         "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy"
     ),
@@ -462,6 +463,10 @@ MAY_IMPORT: dict[str, str] = {
     "patch_identity": "block_table chunk_table contents schema stored_patches h5py numpy",
     "shared_blocks.shards": "errors job radiometry settings shared_blocks.expectation shared_blocks.grid sources.scene",
     "text_checksum": "schema h5py numpy",
+    "place_recovery": "adjacency schema numpy",
+    "recovered_count": "schema numpy",
+    "recovered_place_checks": "column_checks file_structure schema verify_report h5py numpy",
+    "shared_blocks.telling": "shared_blocks.kernels numpy",
 }
 
 

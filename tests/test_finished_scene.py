@@ -15,7 +15,7 @@ def test_a_scene_comes_back_with_its_columns_and_hashes() -> None:
     for number, column in enumerate(schema.INDEX_COLUMNS):
         scene.columns[column.name] += np.array([number, 5, 6], dtype=column.dtype).tobytes()
     scene.contents += bytes(range(96))
-    scene.blocks.add(np.arange(12, dtype=np.uint32).reshape(3, 4), b"checksum", bytes(32))
+    scene.blocks.add(np.arange(12, dtype=np.uint32).reshape(3, 4), b"checksum", bytes(32), b"\0\1")
     back = FinishedScene.from_entry(Entry.from_bytes(scene.to_entry({"more": b"x"}).to_bytes()), scene.info)
     assert back == scene
     assert scene.to_entry({"more": b"x"}).blobs["more"] == b"x"

@@ -23,7 +23,7 @@ def test_equal_blocks_share_a_number_even_where_all_hashes_collide(calls: list[l
     for kinds in calls:
         blocks = np.array([np.full((2, 2), kind, np.uint16) for kind in kinds], np.uint16).reshape(-1, 2, 2)
         hashes = np.array([(0, kind % spread) for kind in kinds], np.uint64).reshape(-1, 2)
-        found = search.number(blocks, hashes, 2)
+        found = search.number(blocks, hashes, 2, len(stored))
         stored += [blocks[position] for position in found.new]
         for kind in kinds:
             numbers.setdefault(kind, len(numbers))
@@ -35,12 +35,28 @@ def test_what_is_forgotten_is_new_again_and_what_is_taken_over_is_known() -> Non
     blocks = np.arange(24, dtype=np.float32).reshape(6, 2, 2)
     hashes = hash_blocks(blocks)
     search = BlockContents(blocks.__getitem__)
-    assert search.number(blocks, hashes, 2).new == [0, 1, 2, 3, 4, 5]
+    assert search.number(blocks, hashes, 2, 0).new == [0, 1, 2, 3, 4, 5]
     search.forget(4)
-    assert search.number(blocks[::-1], hashes[::-1], 2).numbers.tolist() == [[4, 5], [3, 2], [1, 0]]
+    assert search.number(blocks[::-1], hashes[::-1], 2, 4).numbers.tolist() == [[4, 5], [3, 2], [1, 0]]
     other = BlockContents(blocks.__getitem__)
     other.take_over(hashes[:5])
-    assert other.number(blocks[4:], hashes[4:], 2).numbers.tolist() == [[4, 5]]
+    assert other.number(blocks[4:], hashes[4:], 2, 5).numbers.tolist() == [[4, 5]]
+
+
+def test_blocks_between_those_of_scenes_with_places_have_numbers_of_their_own() -> None:
+    blocks = np.arange(24, dtype=np.float32).reshape(6, 2, 2)
+    hashes = hash_blocks(blocks)
+    stored = dict(enumerate(blocks[:2], start=10)) | dict(enumerate(blocks[2:], start=20))
+    for forgotten, kept in ((30, 6), (23, 5), (20, 2), (15, 2), (11, 1), (3, 0)):
+        search = BlockContents(stored.__getitem__)
+        assert search.number(blocks[:2], hashes[:2], 2, 10).numbers.tolist() == [[10, 11]]
+        search.take_over(hashes[2:], 20)
+        known = [10, 11, 20, 21, 22, 23]
+        assert search.number(blocks, hashes, 6, 24).numbers.tolist() == [known]
+        search.forget(forgotten)
+        expected = [*known[:kept], *range(forgotten, forgotten + 6 - kept)]
+        stored |= dict(zip(range(forgotten, forgotten + 6 - kept), blocks[kept:], strict=True))
+        assert search.number(blocks, hashes, 6, forgotten).numbers.tolist() == [expected]
 
 
 @pytest.mark.parametrize("count", [0, 3])

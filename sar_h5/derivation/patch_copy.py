@@ -105,6 +105,7 @@ class PatchCopy:
         kept = np.ones(len(order.number), np.bool_)
         checksum = order.gather([one.index["checksum"] for one in found])
         fraction = order.gather([one.index["valid_fraction"] for one in found])
+        places = [one.told_places for one in found]
         digest = ContentDigest(self._settings, from_dn=found[0].from_dn)
         written, compressed, scene = 0, 0, -1
         names = self._scene_names()
@@ -125,8 +126,8 @@ class PatchCopy:
                 while scene < order.scene[place]:
                     scene += 1
                     digest.start_scene(names[scene])
-                index = found[piece].index
-                digest.add(int(index["row"][number]), int(index["col"][number]), copy.content)
+                rows, cols = places[piece]
+                digest.add(int(rows[number]), int(cols[number]), copy.content)
                 checksum[place] = copy.checksum
                 compressed += self._compresses(piece)
                 written += 1

@@ -82,6 +82,9 @@ class PatchSource:
             self.quantity, self.units = (str(file.attrs.get(name, "")) for name in ("quantity", "units"))
             infos = [_scene_info(scenes, gcps, number, self.settings) for number in range(len(scenes["name"]))]
         index = {name: table[name] for name in ("scene", "row", "col")}
+        if schema.COMPONENT_COLUMN.name in table:
+            # Places that follow from the pixels are no places in the scene, and will follow from them again.
+            index |= {axis: np.full(table.count, schema.UNKNOWN, np.int32) for axis in ("row", "col")}
         groups = _group(index, chosen, infos)
         self.scenes = tuple(scene for scene in groups if choice.takes_all or len(scene.numbers))
 

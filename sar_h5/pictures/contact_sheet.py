@@ -16,7 +16,7 @@ from sar_h5.patch_spread import spread_patches
 from sar_h5.pictures.samples import bounds_of, display_limits, displayed, name_of, open_dataset, sample_image
 from sar_h5.pictures.style import CAPTION_PT, GRAYS, add_value_bar, as_image, new_picture, set_heading, set_title
 from sar_h5.scene_labels import scene_labels
-from sar_h5.schema import UNKNOWN
+from sar_h5.schema import COMPONENT_COLUMN, UNKNOWN
 from sar_h5.selection import Indices, patch_numbers
 
 MOST_PATCHES = 144
@@ -92,7 +92,9 @@ def _captions(dataset: SARH5Dataset, numbers: npt.NDArray[np.int64]) -> list[str
     if dataset.polarization is None:  # a file of others
         return [f"patch {number}" for number in numbers]
     index, labels = dataset.index, scene_labels(dataset.scenes)
-    scenes, rows, cols, patches = (index[name][numbers].tolist() for name in ("scene", "row", "col", "patch"))
+    scenes, patches = (index[name][numbers].tolist() for name in ("scene", "patch"))
+    is_placed = COMPONENT_COLUMN.name not in index  # recovered rows and columns are none of the scene
+    rows, cols = (index[name][numbers].tolist() if is_placed else [UNKNOWN] * len(numbers) for name in ("row", "col"))
     return [
         f"{labels[scene] if 0 <= scene < len(labels) else 'scene unknown'}\n"
         + (f"patch {patch}, place unknown" if UNKNOWN in (row, col) else f"row {row}, col {col}")

@@ -27,12 +27,14 @@ from sar_h5.errors import OutputError
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.packing import Frame, MadeBatch, Packer
 from sar_h5.pixel_writer import WrittenBatch, append_chunks, create_pixels, writing_errors
+from sar_h5.place_recovery import FilePlaces, recover_file_places
 from sar_h5.schema import UNKNOWN, FileSettings
 from sar_h5.shared_blocks.contents import BlockContents, hash_blocks
 from sar_h5.shared_blocks.grid import cut_blocks
 from sar_h5.shared_blocks.numbering import BlockNumbers
 from sar_h5.shared_blocks.places import BlockPlaces
 from sar_h5.shared_blocks.table import Hashes
+from sar_h5.shared_blocks.telling import are_telling
 from sar_h5.workers import Workers
 
 RECENT_NBYTES = 16 << 20
@@ -69,6 +71,7 @@ class _CompressedBatch:
     batch: _NumberedBatch
     frames: Sequence[Frame]
     checksums: npt.NDArray[np.uint32]
+    telling: bytes
 
 
 class BlockChunksWriter:
@@ -103,6 +106,7 @@ class BlockChunksWriter:
         self._recent: dict[int, Stored] = {}
         self._numbered = 0
         self._checksums = bytearray()
+        self._telling = bytearray()
         self._before_scene = 0
         self._scene: FinishedScene
         self._blocks: h5py.Dataset
@@ -119,9 +123,10 @@ class BlockChunksWriter:
 
     def take_over(self, scene: FinishedScene) -> None:
         """Know the blocks of an earlier scene."""
+        self._contents.take_over(np.frombuffer(scene.blocks.hashes, "<u8").reshape(-1, 2), self._numbered)
         self._numbered += scene.blocks.count
         self._checksums += scene.blocks.checksums
-        self._contents.take_over(np.frombuffer(scene.blocks.hashes, "<u8").reshape(-1, 2))
+        self._telling += scene.blocks.telling
         scene.blocks.forget_chunks()
 
     def start_scene(self, scene: FinishedScene) -> None:
@@ -145,7 +150,16 @@ class BlockChunksWriter:
         self._recent.clear()
         self._numbered = self._before_scene
         del self._checksums[self._numbered * _CHECKSUM_NBYTES :]
+        del self._telling[self._numbered :]
         self._contents.forget(self._numbered)
+
+    def recover_places(self, scenes: Sequence[FinishedScene]) -> FilePlaces | None:
+        """Find out by shared blocks where patches lie, where the sources tell nothing at all about that."""
+        if any((scene.column("row") != UNKNOWN).any() for scene in scenes):
+            return None
+        side = self._settings.blocks_per_side
+        grids = [np.frombuffer(scene.blocks.grid, "<u4").reshape(-1, side, side) for scene in scenes]
+        return recover_file_places(grids, np.frombuffer(self._telling, np.bool_), self._size)
 
     def write_tables(self, file: h5py.File, scenes: Sequence[FinishedScene]) -> None:
         """Write which blocks make up each patch, and the checksums of all blocks."""
@@ -180,7 +194,7 @@ class BlockChunksWriter:
         if cut.hashes is None:
             numbering = self._places.number(made.rows, made.cols, self._numbered)
         else:
-            numbering = self._contents.number(cut.blocks, cut.hashes, self._per_patch)
+            numbering = self._contents.number(cut.blocks, cut.hashes, self._per_patch, self._numbered)
             hashes = cut.hashes[numbering.new].astype("<u8").tobytes()
         blocks = [cut.blocks[position] for position in numbering.new]
         if cut.hashes is not None:
@@ -191,7 +205,10 @@ class BlockChunksWriter:
 
     def _compress(self, batch: _NumberedBatch) -> _CompressedBatch:
         frames = self._packer.compress(batch.blocks)
-        return _CompressedBatch(batch, frames, np.array([zlib.crc32(frame.data) for frame in frames], "<u4"))
+        checksums = np.array([zlib.crc32(frame.data) for frame in frames], "<u4")
+        # Where places are told nobody asks.
+        telling = are_telling(batch.blocks) if batch.hashes else np.zeros(len(frames), np.bool_)
+        return _CompressedBatch(batch, frames, checksums, telling.tobytes())
 
     def _write(self, compressed: _CompressedBatch) -> WrittenBatch:
         batch, made = compressed.batch, compressed.batch.made
@@ -201,7 +218,8 @@ class BlockChunksWriter:
         self._forget_old(first + len(batch.blocks))
         checksums = compressed.checksums.tobytes()
         self._checksums += checksums
-        self._scene.blocks.add(batch.numbers, checksums, batch.hashes)
+        self._telling += compressed.telling
+        self._scene.blocks.add(batch.numbers, checksums, batch.hashes, compressed.telling)
         of_blocks = np.frombuffer(self._checksums, "<u4")[batch.numbers]
         of_patches = [zlib.crc32(one.tobytes()) for one in of_blocks]
         return WrittenBatch(of_patches, made.contents, made.rows, made.cols, made.valid_fraction)

@@ -1,4 +1,4 @@
-"""The compiled loops of the hash table of blocks; see ``table``."""
+"""The compiled loops over blocks: of their hash table, see ``table``, and over their pixels, see ``telling``."""
 
 from __future__ import annotations
 
@@ -44,3 +44,20 @@ def insert(slots: Flat, keys: Flat, first: int, stop: int) -> None:
         while slots[place]:
             place = (place + 1) & np.int64(last)
         slots[place] = number + 1
+
+
+@compiled
+def count_values(pixels: Flat, most: int) -> int:
+    """Count the different values of pixels (n,), up to ``most``, where it stops."""
+    found = np.empty(most, pixels.dtype)
+    count = 0
+    for pixel in pixels:
+        known = 0
+        while known < count and found[known] != pixel:
+            known += 1
+        if known == count:
+            found[count] = pixel
+            count += 1
+            if count == most:
+                break
+    return count

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sar_h5.contents import Columns
 from sar_h5.errors import FormatError, SettingError
-from sar_h5.schema import UNKNOWN
+from sar_h5.schema import COMPONENT_COLUMN, UNKNOWN
 from sar_h5.stores.file_patches import FilePatches
 from sar_h5.stores.patch_join import Key
 
@@ -44,6 +44,12 @@ def read_key(file: FilePatches, renumbered: npt.NDArray[np.int64]) -> Key:
         SettingError: where positions are unknown.
     """
     index = file.index()
+    if COMPONENT_COLUMN.name in index:
+        raise SettingError(
+            f"{file.path}: its patches' rows and columns were recovered from the pixels that they share, and nothing "
+            "tells how they lie to those of other files; such a file cannot be joined with another. Convert the "
+            "products themselves, or stack the channels before"
+        )
     _check_column(file, "scene", index["scene"], 0, len(renumbered))
     for name in ("row", "col"):
         _check_column(file, name, index[name], UNKNOWN, np.iinfo(np.int32).max)

@@ -85,9 +85,10 @@ class PatchColumn:
 class PatchTable(Mapping[str, npt.NDArray[Any]]):
     """The columns of a file; as a mapping it gives an array (N,) for each name, made when asked for.
 
-    The columns are ``patch``, those of ``/index``, those of the patch's scene (:data:`SCENE_COLUMNS`), the box around
-    it (``left``, ``bottom``, ``right``, ``top``) in ``crs``, ``split_<name>`` for each of the file's ways of splitting,
-    and those of the manifest. What is the same for all patches of a scene is kept once per scene.
+    The columns are ``patch``, those of ``/index`` (``component`` only where places were recovered from shared pixels),
+    those of the patch's scene (:data:`SCENE_COLUMNS`), the box around it (``left``, ``bottom``, ``right``, ``top``) in
+    ``crs``, ``split_<name>`` for each of the file's ways of splitting, and those of the manifest. What is the same for
+    all patches of a scene is kept once per scene.
 
     Attributes:
         path: the file.
@@ -182,14 +183,15 @@ def _read_file(path: str | Path) -> tuple[PatchTable, npt.NDArray[np.integer[Any
         splits = {name: split[:] for name, split in sorted(file.get(schema.SPLITS, {}).items())}
         index, scenes = columns_of(file, path, schema.INDEX), columns_of(file, path, schema.SCENES)
     count, scene = source.shape[0], index["scene"]
-    _check_columns(schema.INDEX, schema.INDEX_COLUMNS, index, count)
+    index_columns = [column for column in (*schema.INDEX_COLUMNS, schema.COMPONENT_COLUMN) if column.name in index]
+    _check_columns(schema.INDEX, index_columns, index, count)
     _check_columns(schema.SCENES, schema.SCENE_COLUMNS, scenes, len(scenes["name"]))
     _check_columns(schema.SPLITS, [Column(name, "|u1", "") for name in splits], splits, count)
     if count and not 0 <= scene.min() <= scene.max() < len(scenes["name"]):
         raise ValueError(f"/index/scene goes from {scene.min()} to {scene.max()} with {len(scenes['name'])} scenes")
     columns = [
         PatchColumn(PATCH_COLUMN, np.arange(count, dtype=np.int64)),
-        *(PatchColumn(column, index[column.name]) for column in schema.INDEX_COLUMNS),
+        *(PatchColumn(column, index[column.name]) for column in index_columns),
         *_scene_columns(scenes, scene),
         *_box_columns(index, scenes["transform"], source.settings.patch_size),
         *(_split_column(name, codes) for name, codes in splits.items()),
