@@ -33,6 +33,7 @@ class Piece:
         kept: int64 (n,), which patches are taken, growing.
         scenes: which scenes are taken, growing; those of all patches taken, and perhaps others.
         gcps: float64 (G, 5), its ground control points.
+        component: int32 (N,), of which recovered places are relative to each other; None where none were recovered.
         origin: where it is a part of another file, that one's digest; else empty.
     """
 
@@ -42,6 +43,7 @@ class Piece:
     kept: Numbers
     scenes: tuple[int, ...]
     gcps: npt.NDArray[np.float64]
+    component: npt.NDArray[np.int32] | None = None
     origin: str = ""
 
     @classmethod
@@ -49,9 +51,10 @@ class Piece:
         """Take everything of an open file."""
         with name_damage(path):
             gcps = file[schema.SCENES][schema.GCP_TABLE.name][:]
+            component = _read_component(file, found.count)
         scenes = tuple(range(len(found.scenes["name"])))
         origin = found.attributes.get(schema.EXTRACTED_FROM, "") if found.scene_position is not None else ""
-        return cls(path, file, found, np.arange(found.count, dtype=np.int64), scenes, gcps, origin)
+        return cls(path, file, found, np.arange(found.count, dtype=np.int64), scenes, gcps, component, origin)
 
     def keep(self, kept: Numbers) -> Piece:
         """Take only some patches, and all scenes."""
@@ -86,7 +89,37 @@ class Piece:
     @property
     def codec(self) -> Codec:
         """What the file's chunks are compressed with."""
-        return read_codec(self.file[schema.PATCHES])
+        return read_codec(self.pixels)
+
+    @property
+    def pixels(self) -> h5py.Dataset:
+        """The dataset with the pixels."""
+        return self.file[schema.PIXELS[self.found.settings.layout]]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the file has; 0 in layout "patches"."""
+        return 0 if self.found.grid is None else len(self.found.table.sizes)
+
+    @property
+    def chunk_nbytes(self) -> Numbers:
+        """How many bytes of chunks each patch brings along, int64 (N,).
+
+        Of blocks, those that no earlier patch taken has; those of others count for nothing.
+        """
+        if self.found.grid is None:
+            return self.found.table.sizes
+        nbytes = np.zeros(self.found.count, np.int64)
+        grid = self.found.grid[self.kept].reshape(len(self.kept), -1)
+        blocks, first = np.unique(grid, return_index=True)
+        np.add.at(nbytes, self.kept[first // max(grid.shape[1], 1)], self.found.table.sizes[blocks])
+        return nbytes
+
+    @property
+    def patches_nbytes(self) -> int:
+        """About how many bytes the chunks of the patches taken would have, if none were shared."""
+        sizes, grid = self.found.table.sizes, self.found.grid
+        return int(sizes[self.kept].sum() if grid is None else sizes[grid[self.kept]].sum())
 
     def scene_gcps(self, scene: int) -> npt.NDArray[np.float64]:
         """Return the ground control points of a scene, float64 (n, 5)."""
@@ -126,6 +159,19 @@ def sound_structure(path: Path, consequence: str) -> Structure:
             f"{path}: its structure is damaged, and {consequence}: {list_problems(report.problems)}; convert again"
         )
     return report.structure
+
+
+def _read_component(file: h5py.File, count: int) -> npt.NDArray[np.int32] | None:
+    column = schema.COMPONENT_COLUMN
+    stored = file[schema.INDEX].get(column.name)
+    if stored is None:
+        return None
+    if not isinstance(stored, h5py.Dataset) or stored.shape != (count,) or stored.dtype != column.dtype:
+        raise FormatError(
+            f"{file.filename}: expected /{schema.INDEX}/{column.name} as {column.dtype} ({count},), found {stored}"
+        )
+    values: npt.NDArray[np.int32] = stored[:]
+    return values
 
 
 def read_codec(patches: h5py.Dataset) -> Codec:
