@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sar_h5 import SARH5Dataset, extract, merge, repair, verify
-from sar_h5.derivation.patch_chunks import PatchChunks
+from sar_h5.derivation import block_pixels, patch_chunks
+from sar_h5.derivation.taken_patch import StoredChunk
 from sar_h5.errors import (
     BoundsError,
     CorruptPatchError,
@@ -285,16 +286,23 @@ def test_a_broken_patch_is_named_with_the_way_to_mend_it(made: Path, shards: Pat
     assert verify(tmp_path / "newer.h5", source=shards).problems == ()
 
 
-def test_a_full_disk_and_ctrl_c_leave_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = PatchChunks.write
+@pytest.mark.parametrize("layout", ["patches", "blocks"])
+def test_a_full_disk_and_ctrl_c_leave_nothing(
+    made: Path, shards: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch, layout: str,
+) -> None:  # fmt: skip
+    if layout == "blocks":
+        made = make_file(shards, tmp_path_factory.mktemp("blocks"), layout=layout)
+    write = patch_chunks.write_chunk
 
     def fail(error: BaseException) -> None:
-        def fail_at_third(self: PatchChunks, place: int, frame: bytes, *, plain: bool = False) -> None:
+        def fail_at_third(dataset: h5py.Dataset, place: int, chunk: StoredChunk) -> None:
             if place == 3:
                 raise error
-            write(self, place, frame, plain=plain)
+            write(dataset, place, chunk)
 
-        monkeypatch.setattr(PatchChunks, "write", fail_at_third)
+        for module in (patch_chunks, block_pixels):
+            monkeypatch.setattr(module, "write_chunk", fail_at_third)
 
     for error, raised, match in (
         (OSError(28, "No space left on device"), OutputError, "disk full"),

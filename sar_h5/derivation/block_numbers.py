@@ -12,6 +12,7 @@ from sar_h5.shared_blocks.contents import BlockContents
 from sar_h5.shared_blocks.table import Hashes
 
 Blocks = npt.NDArray[np.generic]
+Numbers = npt.NDArray[np.int64]
 
 _NONE = -1
 
@@ -41,9 +42,7 @@ class BlockNumbers:
         self._places: dict[int, dict[int, tuple[int, bytes]]] = {}
         self.count = 0
 
-    def number(
-        self, taken: TakenPatch, blocks: Blocks, hashes: Hashes | None
-    ) -> tuple[npt.NDArray[np.int64], list[int]]:
+    def number(self, taken: TakenPatch, blocks: Blocks, hashes: Hashes | None) -> tuple[Numbers, list[int]]:
         """Number the blocks of a patch.
 
         Args:
@@ -56,35 +55,43 @@ class BlockNumbers:
         """
         known = self._known[taken.piece]
         sources = np.full(len(blocks), _NONE) if taken.blocks is None else taken.blocks
-        numbers = np.where(sources >= 0, known[sources] if len(known) else _NONE, _NONE)
-        new: list[int] = []
-        for position in np.flatnonzero(numbers == _NONE).tolist():
-            source = int(sources[position])
-            number = int(known[source]) if source >= 0 else _NONE
-            if number == _NONE:
-                number = self._match(taken, position, blocks, hashes)
-            if number == self.count:
-                new.append(position)
-                self.count += 1
-            numbers[position] = number
-            if source >= 0:
-                known[source] = number
+        named = sources >= 0
+        numbers = np.full(len(blocks), _NONE)
+        numbers[named] = known[sources[named]]
+        _, first = np.unique(np.where(named, sources, -1 - np.arange(len(blocks))), return_index=True)
+        unknown = np.sort(first[numbers[first] == _NONE])
+        new: list[int] = unknown[self._match(taken, unknown, blocks, hashes, numbers)].tolist()
+        self.count += len(new)
+        here = unknown[named[unknown]]
+        known[sources[here]] = numbers[here]
+        numbers[named] = known[sources[named]]
         if hashes is not None and self._contents is None:
             self._note(taken, numbers, hashes)
         return numbers, new
 
-    def _match(self, taken: TakenPatch, position: int, blocks: Blocks, hashes: Hashes | None) -> int:
-        """Return the number of an equal block, or the next one."""
-        if hashes is None:
-            return self.count
-        some = slice(position, position + 1)
-        if self._contents is not None:
-            return int(self._contents.number(blocks[some], hashes[some], 1).numbers[0, 0])
-        row, col = self._place(taken, position)
-        number, content = self._at(taken, row).get(col, (self.count, b""))
-        return number if content == hashes[position].tobytes() else self.count
+    def _match(
+        self, taken: TakenPatch, positions: Numbers, blocks: Blocks, hashes: Hashes | None, numbers: Numbers
+    ) -> list[int]:
+        """Fill in the numbers of blocks that have none: of equal ones, or the next; return which are the next ones."""
+        if hashes is not None and self._contents is not None:
+            found = self._contents.number(blocks[positions], hashes[positions], 1)
+            numbers[positions] = found.numbers[:, 0]
+            return found.new
+        new: list[int] = []
+        for which, position in enumerate(positions.tolist()):
+            following = self.count + len(new)
+            numbers[position] = following if hashes is None else self._find(taken, position, hashes, following)
+            if numbers[position] == following:
+                new.append(which)
+        return new
 
-    def _note(self, taken: TakenPatch, numbers: npt.NDArray[np.int64], hashes: Hashes) -> None:
+    def _find(self, taken: TakenPatch, position: int, hashes: Hashes, following: int) -> int:
+        """Return the number of the block at a block's place, or the following one if there is none, or another."""
+        row, col = self._place(taken, position)
+        number, content = self._at(taken, row).get(col, (following, b""))
+        return number if content == hashes[position].tobytes() else following
+
+    def _note(self, taken: TakenPatch, numbers: Numbers, hashes: Hashes) -> None:
         for position, number in enumerate(numbers.tolist()):
             row, col = self._place(taken, position)
             self._at(taken, row).setdefault(col, (number, hashes[position].tobytes()))

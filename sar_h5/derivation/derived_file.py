@@ -27,7 +27,7 @@ from sar_h5.derivation.patch_order import PatchOrder
 from sar_h5.derivation.pieces import Piece
 from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.derivation.taken_patch import PixelTarget
-from sar_h5.errors import OutputError
+from sar_h5.errors import OutputError, SarH5Error
 from sar_h5.schema import Column, FileSettings
 from sar_h5.version import VERSION
 
@@ -126,8 +126,8 @@ class DerivedFile:
         Returns:
             The names of tables that could not be carried along.
         """
-        checksum = self.pixels.finish(len(order.number))
         with self.errors():
+            checksum = self.pixels.finish(len(order.number))
             self._write_attributes(order, facts)
             if facts.lut is not None:
                 write_column(self._file, schema.LUT_COLUMN, facts.lut)
@@ -152,7 +152,7 @@ class DerivedFile:
         """Turn what h5py raises where it cannot write into one error."""
         try:
             yield
-        except OutputError:
+        except SarH5Error:
             raise
         except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
             raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
