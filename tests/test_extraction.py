@@ -56,7 +56,7 @@ def test_chosen_patches_come_with_their_rows_and_a_record(made: Path, shards: Pa
         f["index/feature"] = np.arange(42).reshape(21, 2)
         f["scenes/station"] = ["x", "y", "z"]
         f["embedding"] = np.arange(21.0)
-        f["notes/text"] = "hello"
+        f["notes/text"] = np.bytes_("hello")
     before = (tmp_path / "a.h5").read_bytes()
     summary = extract(tmp_path / "a.h5", tmp_path / "new.h5", indices=[20, 16, 1, 4, 8, -13])
     assert (tmp_path / "a.h5").read_bytes() == before

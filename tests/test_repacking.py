@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import SARH5Dataset, extract, merge, repack, verify
+from sar_h5 import SARH5Dataset, SceneSplit, extract, merge, repack, split_file, verify
+from sar_h5.columns import write_column
 from sar_h5.derivation import block_pixels, patch_chunks
 from sar_h5.derivation.pieces import open_piece
 from sar_h5.errors import CorruptPatchError, FormatError, OutputError, OutputExistsError, SettingError, SourceError
@@ -39,9 +40,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def of_shards(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same shards, converted into either layout, with splits."""
+    """The same shards, converted into either layout."""
     return {
-        layout: make_file(shards, tmp_path_factory.mktemp(layout), layout=layout, name=f"{layout}.h5")
+        layout: make_file(shards, tmp_path_factory.mktemp(layout), layout=layout, name=f"{layout}.h5", split=False)
         for layout in ("patches", "blocks")
     }
 
@@ -51,7 +52,7 @@ def test_either_layout_becomes_what_a_conversion_to_the_other_makes(
     products: Path, tmp_path: Path, encoding: str
 ) -> None:
     files = {
-        layout: make_file(products, tmp_path / layout, encoding=encoding, layout=layout, **OPTIONS)
+        layout: make_file(products, tmp_path / layout, encoding=encoding, layout=layout, split=False, **OPTIONS)
         for layout in ("patches", "blocks")
     }
     for layout, other in (("patches", "blocks"), ("blocks", "patches")):
@@ -105,11 +106,12 @@ def test_another_codec_is_another_file_of_the_same_content(
 
 def test_parts_and_tables_of_users_come_along(of_shards: dict[str, Path], shards: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copy(of_shards["patches"], tmp_path / "whole.h5"))
+    split_file(whole, SceneSplit((0.5, 0.5, 0)))
     count = len(values(whole))
     with h5py.File(whole, "r+") as f:
         f["index/feature"] = np.arange(2 * count).reshape(count, 2)
         f["embedding"] = np.arange(count)
-        f["notes/text"] = "hello"
+        f["notes/text"] = np.bytes_("hello")
     parts = []
     for number in range(2):
         extract(whole, tmp_path / f"part{number}.h5", indices=slice(number, None, 2))
@@ -129,7 +131,9 @@ def test_parts_and_tables_of_users_come_along(of_shards: dict[str, Path], shards
 def add_components(path: Path, component: list[int]) -> Path:
     """Give each patch a place that was recovered, and so no place that counts for the digest."""
     with h5py.File(path, "r+") as f:
-        f[f"index/{COMPONENT_COLUMN.name}"] = COMPONENT_COLUMN.to_array(component)
+        for name in ("height", "width"):
+            f[f"scenes/{name}"][:] = 1000
+        write_column(f["index"], COMPONENT_COLUMN, component)
         f["index/row"][:] = np.where(np.array(component) < 0, -1, np.arange(len(component))[::-1] * 7 % 90)
         f["index/col"][:] = np.where(np.array(component) < 0, -1, np.arange(len(component)) * 5 % 77)
     return path
@@ -165,9 +169,9 @@ def test_recovered_places_come_along_and_have_no_say(of_shards: dict[str, Path],
 
 
 def test_one_patch_empty_scenes_and_patches_that_share_nothing(tmp_path: Path) -> None:
-    for number, name in enumerate("ab"):  # b is too small for a patch
-        write_raster(tmp_path / f"{name}-vv.tif", np.full((64 - 40 * number, 96), 60, np.uint16))
-    options = {"patch_size": 32, "stride": 32, "vmin": 10.0, "vmax": 30.0, "min_valid": 0.0, "encoding": "float32"}
+    for name, pixels in (("a", 5 + np.arange(96) % 32 // 2), ("b", 1 + np.arange(96) % 2)):  # b is below all bounds
+        write_raster(tmp_path / f"{name}-vv.tif", np.tile(pixels.astype(np.uint16), (64, 1)))
+    options = {"patch_size": 32, "stride": 32, "vmin": 10.0, "vmax": 30.0, "min_valid": 0.5, "encoding": "float32"}
     sources = [tmp_path / f"{name}-vv.tif" for name in "ab"]
     whole = make_file(sources, tmp_path / "h5", split=False, **options)
     summary = repack(whole, tmp_path / "blocks.h5", layout="blocks")
@@ -216,7 +220,7 @@ def test_what_cannot_be_is_refused_with_the_reason(of_shards: dict[str, Path], t
     refuse("d.h5: patch .* block 4: .*repair .*d.h5", tmp_path / "d.h5", CorruptPatchError, layout="patches")
     refuse("d.h5: patch .* block 4: ", tmp_path / "d.h5", CorruptPatchError, codec="small")
     set_blocks(Path(shutil.copy(blocks, tmp_path / "e.h5")), 7, [0, 1, 2, 3])
-    refuse("patch 7 .*are not those that its checksum", tmp_path / "e.h5", CorruptPatchError, layout="patches")
+    refuse(r"/index/blocks\[7\].*are not those that its", tmp_path / "e.h5", FormatError, layout="patches")
 
 
 @pytest.mark.parametrize("layout", ["patches", "blocks"])
