@@ -112,7 +112,8 @@ class Piece:
         nbytes = np.zeros(self.found.count, np.int64)
         grid = self.found.grid[self.kept].reshape(len(self.kept), -1)
         blocks, first = np.unique(grid, return_index=True)
-        np.add.at(nbytes, self.kept[first // max(grid.shape[1], 1)], self.found.table.sizes[blocks])
+        there = blocks < self.blocks
+        np.add.at(nbytes, self.kept[first[there] // grid.shape[1]], self.found.table.sizes[blocks[there]])
         return nbytes
 
     @property
@@ -143,22 +144,33 @@ def open_piece(path: Path) -> Iterator[Piece]:
         yield Piece.whole(path, file, found)
 
 
-def sound_structure(path: Path, consequence: str) -> Structure:
+def sound_structure(path: Path, consequence: str, *, mends_patches: bool = False) -> Structure:
     """Return the structure of a file.
 
     Args:
         path: the file.
         consequence: what damage means here, for the message.
+        mends_patches: whether patches may be made up of blocks that are not theirs.
 
     Raises:
         FormatError: where it is damaged.
     """
     report = check_structure_apart(path)
-    if report.structure is None or report.problems:
+    # Blocks that a patch has lost may be left over.
+    problems = [
+        problem
+        for problem in report.problems
+        if not mends_patches or not (problem.place.startswith(_OF_PATCHES) or problem.place == f"/{schema.BLOCKS}")
+    ]
+    if report.structure is None or problems:
         raise FormatError(
-            f"{path}: its structure is damaged, and {consequence}: {list_problems(report.problems)}; convert again"
+            f"{path}: its structure is damaged, and {consequence}: {list_problems(problems)}; convert again"
         )
     return report.structure
+
+
+_OF_PATCHES = f"/{schema.INDEX}/{schema.BLOCKS}["
+"""Where problems lie that are those of single patches."""
 
 
 def _read_component(file: h5py.File, count: int) -> npt.NDArray[np.int32] | None:
