@@ -54,7 +54,7 @@ def test_chosen_patches_come_with_their_rows_and_a_record(made: Path, shards: Pa
     numbers = [1, 4, 8, 16, 20]
     with h5py.File(shutil.copy(made, tmp_path / "a.h5"), "r+") as f:  # of the users' own
         f["index/feature"] = np.arange(42).reshape(21, 2)
-        f["scenes/station"] = ["x", "y", "z"]
+        f["scenes/station"] = np.array([b"x", b"y", b"z"])
         f["embedding"] = np.arange(21.0)
         f["notes/text"] = np.bytes_("hello")
     before = (tmp_path / "a.h5").read_bytes()

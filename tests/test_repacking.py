@@ -11,8 +11,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import rasterio
 
-from sar_h5 import SARH5Dataset, SceneSplit, extract, merge, repack, split_file, verify
+from sar_h5 import (
+    SARH5Dataset,
+    SceneSplit,
+    export_geotiffs,
+    export_index,
+    export_shards,
+    extract,
+    merge,
+    repack,
+    split_file,
+    verify,
+)  # fmt: skip
 from sar_h5.columns import write_column
 from sar_h5.derivation import block_pixels, patch_chunks
 from sar_h5.derivation.pieces import open_piece
@@ -275,3 +287,28 @@ def test_the_command_repacks(
     assert "nothing says how" in line.refuse("repack", out, "--out", tmp_path / "c.h5", untouched=tmp_path)
     assert line.run("repack", out, "--out", back, "--layout", "rows").code == 2
     assert "sar-h5 repack vv.h5 --out vv-blocks.h5 --layout blocks" in line.run("repack", "--help").out
+
+
+def test_either_layout_is_exported_alike(products: Path, tmp_path: Path) -> None:
+    exports = {}
+    for layout in ("patches", "blocks"):
+        path = make_file(products, tmp_path / layout, layout=layout, split=False, patch_size=128, stride=64)
+        out = tmp_path / f"{layout} exported"
+        out.mkdir()
+        export_shards(path, out / "shards", jobs=1, progress=False)
+        export_geotiffs(path, out / "geotiff", jobs=1, progress=False)
+        export_index(path, out / "index.csv")
+        exports[layout] = snapshot(out) or {}
+    assert len(exports["patches"]) > 20
+    for (name, content), (other, same) in zip(*(some.items() for some in exports.values()), strict=True):
+        assert Path(name).name == Path(other).name
+        if name.endswith(".npy") and not name.endswith("metadata.npy"):
+            assert content == same, name
+    names = [[name for name in some if name.endswith(".tif")] for some in exports.values()]
+    for name, other in zip(*names, strict=True):
+        with rasterio.open(name) as one, rasterio.open(other) as two:
+            np.testing.assert_array_equal(one.read(), two.read())
+            assert (one.transform, one.crs) == (two.transform, two.crs)
+    tables = [np.genfromtxt(tmp_path / f"{layout} exported" / "index.csv", str, delimiter=",") for layout in exports]
+    differing = {tables[0][0, column] for column in np.flatnonzero((tables[0] != tables[1]).any(axis=0))}
+    assert differing <= {"checksum"}
