@@ -284,9 +284,9 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "derivation.patch_chunks": "compression derivation.pixel_form derivation.taken_patch h5py numpy",
     "derivation.patch_copy": (
-        "compression cutting derivation.block_matching derivation.common_codes derivation.derived_file "
-        "derivation.patch_order derivation.pieces derivation.pixel_form derivation.taken_patch digest errors "
-        "intact_reads patch_kernels progress radiometry schema workers numpy"
+        "cutting derivation.block_matching derivation.common_codes derivation.derived_file derivation.patch_order "
+        "derivation.piece_reads derivation.pieces derivation.pixel_form derivation.taken_patch digest patch_kernels "
+        "progress radiometry schema workers numpy"
     ),
     "derivation.patch_order": "derivation.pieces derivation.same_scenes errors schema numpy",
     "derivation.pieces": "compression errors file_structure opening schema structure_process verify_report h5py numpy",
@@ -295,9 +295,9 @@ MAY_IMPORT: dict[str, str] = {
     "splits.leak_checks": "errors splits.bounds_scenes splits.leakage splits.methods h5py numpy",
     "stated_settings": "file_structure schema settings units",
     "patch_repair": (
-        "derivation.block_matching derivation.derived_file derivation.patch_copy derivation.patch_order "
-        "derivation.pieces derivation.pixel_form derivation.taken_patch digest errors file_structure intact_reads job "
-        "opening palette patch_checks pending progress repair_summary schema source_patches verify_report numpy"
+        "derivation.block_matching derivation.derived_file derivation.patch_order derivation.pieces "
+        "derivation.pixel_form digest errors file_structure intact_reads job opening palette patch_checks pending "
+        "progress repair_summary repaired_patches schema source_patches verify_report numpy"
     ),
     "file_repair": "cores derivation.pieces errors patch_repair pending progress repair_summary",
     "tables.conditions": "errors numpy",
@@ -481,6 +481,11 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "derivation.taken_patch": "schema shared_blocks.sharing h5py numpy",
     "shared_blocks.held_blocks": "compression errors pixel_writer h5py numpy",
+    "derivation.piece_reads": "compression derivation.pieces derivation.taken_patch errors intact_reads numpy",
+    "repaired_patches": (
+        "derivation.derived_file derivation.piece_reads derivation.pieces derivation.taken_patch digest intact_reads "
+        "numpy"
+    ),
 }
 
 

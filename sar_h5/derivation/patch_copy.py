@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.compression import decompress
 from sar_h5.cutting import BATCH_NBYTES
 from sar_h5.derivation.block_matching import BlockMatching
 from sar_h5.derivation.common_codes import CommonCodes
 from sar_h5.derivation.derived_file import DerivedFile
 from sar_h5.derivation.patch_order import PatchOrder
+from sar_h5.derivation.piece_reads import PieceReads, corrupt_patch
 from sar_h5.derivation.pieces import Piece
 from sar_h5.derivation.pixel_form import PixelForm
-from sar_h5.derivation.taken_patch import PixelTarget, StoredChunk, TakenPatch, Write
+from sar_h5.derivation.taken_patch import PixelTarget, TakenPatch, Write
 from sar_h5.digest import ContentDigest, hash_patches, patch_content
-from sar_h5.errors import CorruptPatchError, SourceError
-from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_kernels import measure_codes
 from sar_h5.progress import Progress
 from sar_h5.radiometry import is_inside
@@ -100,7 +96,7 @@ class PatchCopy:
         self._counted = np.zeros(1 << 16, np.bool_)
         if codes.lut is not None:
             self._counted[: len(codes.lut)] = is_inside(codes.lut)
-        self._reads: list[IntactReads] = []
+        self._reads: list[PieceReads] = []
         self._target: PixelTarget
 
     def run(self, file: DerivedFile) -> CopiedPatches:
@@ -118,7 +114,7 @@ class PatchCopy:
         written, compressed, scene = 0, 0, -1
         names = self._scene_names()
         with contextlib.ExitStack() as stack:
-            self._reads = [stack.enter_context(IntactReads(piece.name, piece.found)) for piece in self._pieces]
+            self._reads = [stack.enter_context(PieceReads(piece)) for piece in self._pieces]
             self._progress.start("copy", self.nbytes)
             copied = in_order(self._copy, self._batches(), self._decoded_nbytes, self._jobs, IN_FLIGHT_NBYTES)
             for place, copy in enumerate(itertools.chain.from_iterable(copied)):
@@ -189,7 +185,7 @@ class PatchCopy:
         """Return the patches of one piece that come to some places."""
         piece, numbers = self._pieces[which], self._order.number[places]
         found, maps = piece.found, self._codes.maps[which]
-        patches, chunks = self._read(which, numbers)
+        patches, chunks = self._reads[which].read(numbers)
         counted = self._measure(piece, numbers, patches.reshape(len(patches), -1))
         copies = []
         for position, (place, number) in enumerate(zip(places.tolist(), numbers.tolist(), strict=True)):
@@ -201,8 +197,8 @@ class PatchCopy:
                 patch if maps is None else maps[patch],
                 which,
                 self._blocks(which, number),
-                chunks[position],
-                functools.partial(self._fetch, which) if self._as_stored[which] else None,
+                chunks[position] if self._as_stored[which] else None,
+                self._reads[which].fetch if self._as_stored[which] else None,
                 bool(self._matching.scenes[scene]),
                 scene,
                 int(self._row[place]),
@@ -211,36 +207,9 @@ class PatchCopy:
             copies.append(_Copy(self._target.prepare(taken), content, fraction))
         return copies
 
-    def _read(self, which: int, numbers: Numbers) -> tuple[npt.NDArray[Any], list[StoredChunk | None]]:
-        """Return patches (n, P, P) of a piece, and their chunks where these can be written as they are."""
-        piece, reads = self._pieces[which], self._reads[which]
-        found = piece.found
-        if found.grid is not None:
-            patches, broken = reads.read(numbers)
-            for position, reason in sorted(broken.items()):
-                raise _corrupt(piece, int(numbers[position]), reason)
-            return patches, [None] * len(numbers)
-        chunks: list[StoredChunk | None] = []
-        patches = np.empty((len(numbers), *found.shape), found.dtype)
-        for position, number in enumerate(numbers.tolist()):
-            try:
-                chunk = read_chunk(reads, number)
-                raw = chunk.data if chunk.plain else decompress(chunk.data, found.patch_nbytes)
-                patches[position] = np.frombuffer(raw, found.dtype).reshape(found.shape)
-            except (OSError, ValueError) as error:
-                raise _corrupt(piece, number, str(error)) from error
-            chunks.append(chunk if self._as_stored[which] else None)
-        return patches, chunks
-
     def _blocks(self, which: int, number: int) -> Numbers | None:
         grid = self._pieces[which].found.grid
         return None if grid is None or not self._cut_alike[which] else grid[number].reshape(-1).astype(np.int64)
-
-    def _fetch(self, which: int, block: int) -> StoredChunk:
-        try:
-            return read_chunk(self._reads[which], block)
-        except (OSError, ValueError) as error:
-            raise lost_chunk(self._pieces[which].name, f"block {block}", error) from error
 
     def _measure(self, piece: Piece, numbers: Numbers, patches: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return how many pixels of each patch lie inside the range, after a look at whether all can be looked up."""
@@ -253,33 +222,5 @@ class PatchCopy:
             measure_codes(patches, self._counted, highest, counted)
             sound, reason = highest < len(lut), f"expected codes below {len(lut)}, found {highest.max():.0f}"
         if not sound.all():
-            raise _corrupt(piece, int(numbers[sound.argmin()]), reason)
+            raise corrupt_patch(piece, int(numbers[sound.argmin()]), reason)
         return counted
-
-
-def read_chunk(reads: IntactReads, number: int) -> StoredChunk:
-    """Return a chunk of a file whose checksum holds.
-
-    Raises:
-        OSError: where the file ends early.
-        ValueError: where it is not as it should be.
-    """
-    table, data = reads.chunks.table, reads.chunks.stored(number)
-    checksum = zlib.crc32(data) if table.checksums is None else int(table.checksums[number])
-    return StoredChunk(data, bool(table.plain[number]), checksum)
-
-
-def lost_chunk(path: str, what: str, error: Exception) -> SourceError:
-    """Return what to raise where a patch or block cannot be read that could be."""
-    return SourceError(
-        f"{path}: {what} was sound a moment ago and cannot be read now: {error}; is the disk failing? Nothing was "
-        "written"
-    )
-
-
-def _corrupt(piece: Piece, number: int, reason: str) -> CorruptPatchError:
-    name = piece.scene_names[int(piece.found.index["scene"][number])]
-    advice = (
-        f"`sar-h5 repair {piece.name} --out NEW` makes broken patches again, or leaves them out; nothing was written"
-    )
-    return CorruptPatchError.at(piece.name, number, reason, place=f"scene {name}", advice=advice)
