@@ -223,6 +223,10 @@ def test_what_cannot_be_is_refused_with_the_reason(of_shards: dict[str, Path], t
     with h5py.File(shutil.copy(patches, tmp_path / "a.h5"), "r+") as f:
         f["scenes/name"][0] = b"other"
     refuse("but not the file's content_digest", tmp_path / "a.h5", FormatError, layout="blocks")
+    other = Path(shutil.copy(patches, tmp_path / "odd.h5"))
+    content = other.read_bytes()
+    other.write_bytes(content.replace(b"Sentinel-1 VV patches of", b"Sentinel-1 V\xba patches of"))
+    refuse("odd.h5: expected attributes in UTF-8", other, FormatError, layout="blocks")
     with h5py.File(shutil.copy(patches, tmp_path / "b.h5"), "r+") as f:
         f.attrs["stride"] = f["patches"].attrs["stride"] = 3
     assert repack(tmp_path / "b.h5", tmp_path / "fine.h5", layout="blocks").notes[0].startswith("--layout patches may")

@@ -27,7 +27,7 @@ from sar_h5.derivation.patch_order import PatchOrder
 from sar_h5.derivation.pieces import Piece
 from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.derivation.taken_patch import PixelTarget
-from sar_h5.errors import OutputError, SarH5Error
+from sar_h5.errors import FormatError, OutputError, SarH5Error
 from sar_h5.schema import Column, FileSettings
 from sar_h5.version import VERSION
 
@@ -154,6 +154,11 @@ class DerivedFile:
             yield
         except SarH5Error:
             raise
+        except UnicodeEncodeError as error:  # h5py reads what is not UTF-8, and does not write it
+            names = ", ".join(piece.name for piece in self._pieces)
+            raise FormatError(
+                f"{names}: expected attributes in UTF-8, found {error.object[:60]!r}; nothing was written"
+            ) from error
         except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
             raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
 
