@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -316,3 +319,23 @@ def test_either_layout_is_exported_alike(products: Path, tmp_path: Path) -> None
     tables = [np.genfromtxt(tmp_path / f"{layout} exported" / "index.csv", str, delimiter=",") for layout in exports]
     differing = {tables[0][0, column] for column in np.flatnonzero((tables[0] != tables[1]).any(axis=0))}
     assert differing <= {"checksum"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills")
+def test_a_kill_leaves_nothing_that_counts_and_the_next_run_clears_up(
+    of_shards: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new.h5"
+    code = (
+        "import os, signal, sys\n"
+        "from sar_h5 import repack\n"
+        "from sar_h5.derivation import block_pixels\n"
+        "block_pixels.BlockPixels.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "repack(sys.argv[1], sys.argv[2], layout='blocks')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, of_shards["patches"], out], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert {path.name for path in tmp_path.iterdir()} <= {"new.h5.partial", "new.h5.lock"}
+    repack(of_shards["patches"], out, layout="blocks")
+    assert_same(of_shards["blocks"], out)
+    assert [path.name for path in tmp_path.iterdir()] == ["new.h5"]
