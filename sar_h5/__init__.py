@@ -19,7 +19,8 @@ Before a conversion:
 About a file:
 
 - ``info``, ``verification``, ``file_repair``: what it holds, whether it is right, and a copy of it made right again.
-- ``derivation``: new files from old ones: parts of them, several as one, further scenes for one.
+- ``derivation``: new files from old ones: parts of them, several as one, further scenes for one, the other
+  layout.
 - ``splits``: who trains on what, stored in the file, and proven apart.
 - ``tables``: what is known of each patch, joined with a manifest, to select by and to export.
 - ``exports``: its patches as shards and as GeoTIFFs, which are sources again.
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from sar_h5.derivation.appending import append as append
     from sar_h5.derivation.extraction import extract as extract
     from sar_h5.derivation.merging import merge as merge
+    from sar_h5.derivation.repacking import repack as repack
     from sar_h5.errors import SarH5Error as SarH5Error
     from sar_h5.exports.geotiff_export import export_geotiffs as export_geotiffs
     from sar_h5.exports.shard_export import export_shards as export_shards
@@ -131,6 +133,7 @@ _HOMES = {
     "plot_patches": "sar_h5.pictures.contact_sheet",
     "plot_reconstructions": "sar_h5.pictures.reconstructions",
     "preprocess_sar_complete": "sar_h5.radiometry",
+    "repack": "sar_h5.derivation.repacking",
     "repair": "sar_h5.file_repair",
     "scan": "sar_h5.forecasts.source_scan",
     "split_file": "sar_h5.splits.files",
@@ -179,6 +182,7 @@ __all__ = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repack",
     "repair",
     "scan",
     "split_file",

@@ -21,6 +21,7 @@ COMMANDS = {
     "merge": "Put files of one kind together.",
     "plan": "Estimate disk, memory and time for a number of patches.",
     "preview": "Draw pictures of a file: patches, histogram, footprints, augmentation.",
+    "repack": "Write a file anew in the other layout, or with another codec.",
     "repair": "Make broken patches of a file again, or drop them, in a new file.",
     "scan": "Look at sources before converting: what is broken, and what it will take.",
     "split": "Split a file into train, val and test without leakage.",
@@ -65,6 +66,7 @@ def group() -> None:
     Further scenes for it:                 sar-h5 append DIR/vv.h5 SOURCE
     A part of it, and parts as one:        sar-h5 extract DIR/vv.h5 --out part.h5 --split train
                                            sar-h5 merge part.h5 other.h5 --out vv.h5
+    In the other layout:                   sar-h5 repack DIR/vv.h5 --out small.h5 --layout blocks
     Train, val and test apart:             sar-h5 split DIR/vv.h5 DIR/vh.h5
     What is known of each patch:           sar-h5 export DIR/vv.h5 --index index.csv
     Patches for other programs:            sar-h5 export DIR/vv.h5 --geotiff patches

@@ -66,7 +66,7 @@ def repair(
     with PendingFile(new, overwrite=overwrite) as pending, Progress(progress) as bar:
         run = PatchRepair(
             old,
-            sound_structure(old, "only patches can be mended"),
+            sound_structure(old, "only patches can be mended", mends_patches=True),
             sources,
             usable_cores() if jobs is None else jobs,
             bar,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.derivation.derived_file import DerivedFile, FileFacts, PatchFacts
+from sar_h5.derivation.block_matching import plan_matching
+from sar_h5.derivation.derived_file import DerivedFile, FileFacts
 from sar_h5.derivation.patch_order import PatchOrder, order_patches
 from sar_h5.derivation.pieces import Piece
-from sar_h5.digest import file_digest, hash_patches, patch_content
+from sar_h5.derivation.pixel_form import PixelForm
+from sar_h5.digest import file_digest
 from sar_h5.errors import FormatError, SourceError
 from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
@@ -24,6 +25,7 @@ from sar_h5.patch_checks import PatchReport, check_patches
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
 from sar_h5.repair_summary import RepairSummary
+from sar_h5.repaired_patches import RepairedPatches
 from sar_h5.schema import HISTOGRAM
 from sar_h5.source_patches import SourcePatches
 from sar_h5.verify_report import list_problems, shorten
@@ -68,18 +70,20 @@ class PatchRepair:
             check_disk(pending.path.parent, self._path.stat().st_size)
             with name_damage(self._path), open_file(self._path) as old:
                 piece = Piece.whole(self._path, old, self._found).keep(kept)
-                with DerivedFile(pending.partial, [piece], len(kept)) as file:
-                    new = _NewPatches(piece, file, report.contents)
-                    self._copy(reads, new, np.flatnonzero(~faulty))
-                    if converted is not None:
-                        self._rebuild(converted, new, rebuilt)
-                    order = order_patches([piece])
+                order, form = order_patches([piece]), PixelForm.of(piece)
+                matching = plan_matching([piece], order, form, np.array(self._scenes_of(rebuilt), np.int64))
+                with DerivedFile(
+                    pending.partial, [piece], form, len(kept), self._jobs, by_place=matching.by_place
+                ) as file:  # fmt: skip
+                    new = RepairedPatches(piece, reads, file, report.contents, matching.scenes)
+                    self._write(new, np.flatnonzero(~faulty), converted, rebuilt)
+                    file.pixels.flush()
                     digest = self._digest(order, new.contents[kept])
                     self._check_digest(digest, converted, rebuilt, dropped)
                     histogram = old[HISTOGRAM][:] if self._found.has_histogram else None
                     operation = self._operation(rebuilt, dropped)
                     facts = FileFacts(self._found.settings, self._found.lut, histogram, digest, operation)
-                    file.finish(order, PatchFacts(new.checksum[kept], new.valid_fraction[kept]), facts)
+                    file.finish(order, new.valid_fraction[kept], facts)
         return self._summary(pending.path, rebuilt, dropped, digest)
 
     @property
@@ -128,22 +132,26 @@ class PatchRepair:
                 there[self._scene == scene] = False
         return there & faulty
 
-    def _copy(self, reads: IntactReads, new: _NewPatches, numbers: Numbers) -> None:
-        self._progress.start("copy", int(self._found.table.sizes[numbers].sum()))
-        for number in numbers.tolist():
-            try:
-                stored = reads.chunks.stored(number)
-            except (OSError, ValueError) as error:
-                raise SourceError(
-                    f"{self._path}: patch {number} was sound a moment ago and cannot be read now: {error}; is the disk "
-                    "failing? Nothing was written"
-                ) from error
-            new.copy(number, stored)
-            self._progress.advance(len(stored), 1)
+    def _write(self, new: RepairedPatches, sound: Numbers, converted: SourcePatches | None, wanted: Mask) -> None:
+        """Copy sound patches and make the others again, in the order of the file: equal blocks are found in that."""
+        if converted is None:
+            self._progress.start("copy", new.nbytes(sound))
+        else:
+            self._progress.start("rebuild", new.nbytes(sound) + converted.nbytes(self._scenes_of(wanted)))
+            for number, patch, valid_fraction in self._rebuild(converted, wanted):
+                before = int(np.searchsorted(sound, number))
+                self._copy(new, sound[:before])
+                sound = sound[before:]
+                new.replace(number, patch, valid_fraction)
+        self._copy(new, sound)
 
-    def _rebuild(self, converted: SourcePatches, new: _NewPatches, wanted: Mask) -> None:
+    def _copy(self, new: RepairedPatches, numbers: Numbers) -> None:
+        for number in numbers.tolist():
+            self._progress.advance(new.copy(number), 1)
+
+    def _rebuild(self, converted: SourcePatches, wanted: Mask) -> Iterator[tuple[int, npt.NDArray[Any], np.float32]]:
+        """Yield patches with their numbers and valid fractions, scene by scene."""
         scenes = self._scenes_of(wanted)
-        self._progress.start("rebuild", converted.nbytes(scenes))
         missing = wanted.copy()
         for scene in scenes:
             if converted.path(scene) is None:
@@ -152,8 +160,8 @@ class PatchRepair:
                 for batch in converted.batches(scene, self._progress):
                     for at in np.flatnonzero((batch.numbers >= 0) & wanted[batch.numbers]).tolist():
                         number = int(batch.numbers[at])
-                        new.replace(number, batch.made.patches[at], batch.made.valid_fraction[at])
                         missing[number] = False
+                        yield number, batch.made.patches[at], batch.made.valid_fraction[at]
             except NotInPaletteError as error:
                 raise SourceError(
                     f"{converted.path(scene)}: holds values that the file's table has not: it is not what "
@@ -214,38 +222,3 @@ class PatchRepair:
 def _patches(chosen: Mask) -> str:
     count = int(chosen.sum())
     return f"{count:,} patch{'es' if count != 1 else ''}"
-
-
-class _NewPatches:
-    """The patches of the new file, as they come in any order.
-
-    Args:
-        piece: the old file, with the patches to keep.
-        file: the new one.
-        contents: uint8 (N, 32), SHA-256 of the content of each patch of the old file.
-
-    Attributes:
-        contents: those of the new patches, by their numbers in the old file.
-        checksum, valid_fraction: theirs.
-    """
-
-    def __init__(self, piece: Piece, file: DerivedFile, contents: npt.NDArray[np.uint8]) -> None:
-        self._found, self._codec, self._file, self.contents = piece.found, piece.codec, file, contents
-        self._places = np.full(piece.found.count, -1, np.int64)
-        self._places[piece.kept] = np.arange(len(piece.kept))
-        self.checksum = piece.found.index["checksum"].copy()
-        self.valid_fraction = piece.found.index["valid_fraction"].copy()
-
-    def copy(self, number: int, stored: bytes) -> None:
-        """Write a patch as the old file stores it."""
-        with self._file.errors():
-            self._file.chunks.write(int(self._places[number]), stored, plain=bool(self._found.table.plain[number]))
-
-    def replace(self, number: int, patch: npt.NDArray[Any], valid_fraction: np.float32) -> None:
-        """Compress and write a patch, (P, P) as the file stores it, in place of the old one."""
-        frame = self._codec.compress(np.ascontiguousarray(patch, dtype=self._found.dtype))
-        self.checksum[number], self.valid_fraction[number] = zlib.crc32(frame), valid_fraction
-        content = patch_content(patch, self._found.lut, from_dn=self._found.from_dn)
-        self.contents[number] = np.frombuffer(hash_patches([content])[0], np.uint8)
-        with self._file.errors():
-            self._file.chunks.write(int(self._places[number]), frame)

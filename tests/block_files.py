@@ -10,7 +10,9 @@ import h5py
 import numpy as np
 
 from sar_h5 import schema
+from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.schema import FileSettings
+from tests.conftest import make_dn
 from tests.patch_files import LZ4, make_lut, overwrite, write_file
 
 
@@ -55,6 +57,25 @@ def overlapping_codes(count: int, size: int, levels: int, dtype: str, seed: int 
     strip[: size // 2, : size // 2] = 1
     strip[-1, -1] = levels - 1
     return np.stack([strip[:, size // 2 * number : size // 2 * number + size] for number in range(count)])
+
+
+def make_overlapping_shards(directory: Path, shuffled: bool = True) -> list[str]:
+    """Write two shards of patches of 32 pixels at stride 16 of one scene, dealt to both; return their names.
+
+    Nothing tells the stride, and where patches lie.
+    """
+    table = scale_all_dn(Bounds(14.77, 24.54))
+    scene = table[make_dn(3, (112, 128))]
+    patches = np.array([scene[row : row + 32, col : col + 32] for row in range(0, 81, 16) for col in range(0, 97, 16)])
+    if shuffled:
+        np.random.default_rng(5).shuffle(patches)
+    names = [f"s1a-iw-grd-vv-2021011{day}t031653-2021011{day}t031718-03620{day}-043ed0-001.npy" for day in range(2)]
+    shards = np.array_split(patches, 2)
+    for name, shard in zip(names, shards, strict=True):
+        np.save(directory / name, shard)
+    metadata = {"file_index": list(zip(names, map(len, shards), strict=True)), "vmin": 14.77, "vmax": 24.54}
+    np.save(directory / "metadata.npy", np.array(metadata, dtype=object), allow_pickle=True)
+    return names
 
 
 def write_both(

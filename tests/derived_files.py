@@ -10,6 +10,9 @@ import numpy as np
 
 from sar_h5 import SceneSplit, convert, split_file
 from sar_h5.splits.leakage import LeakageWarning
+from tests.written_blocks import read_patches
+
+TABLES = ("lut", "histogram", "block_checksum")
 
 
 def make_file(
@@ -30,7 +33,7 @@ def columns(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as f:
         groups = [group for group in ("index", "scenes", "splits") if group in f]
         tables = {f"{group}/{name}": f[group][name][:] for group in groups for name in f[group]}
-        return tables | {name: f[name][:] for name in ("lut", "histogram") if name in f}
+        return tables | {name: f[name][:] for name in TABLES if name in f}
 
 
 def attribute(path: Path, name: str) -> object:
@@ -40,16 +43,14 @@ def attribute(path: Path, name: str) -> object:
 
 
 def patches(path: Path) -> np.ndarray:
-    """All patches as plain h5py gives them."""
-    with h5py.File(path) as f:
-        stored: np.ndarray = f["patches"][:]
-        return stored
+    """All patches as plain h5py gives them, in either layout."""
+    return read_patches(path)
 
 
 def values(path: Path) -> np.ndarray:
     """The values of all patches, as plain h5py gives them."""
     with h5py.File(path) as f:
-        return f["lut"][:][f["patches"][:]] if "lut" in f else f["patches"][:]
+        return f["lut"][:][read_patches(path)] if "lut" in f else read_patches(path)
 
 
 def assert_same(one: Path, other: Path, *, but: tuple[str, ...] = ()) -> None:
@@ -59,10 +60,14 @@ def assert_same(one: Path, other: Path, *, but: tuple[str, ...] = ()) -> None:
     for name, column in mine.items():
         assert column.tobytes() == theirs[name].tobytes(), name
     with h5py.File(one) as a, h5py.File(other) as b:
-        assert a["patches"].shape == b["patches"].shape
-        for number in range(len(a["patches"])):
+        pixels = "patches" if "patches" in a else "blocks"
+        assert a[pixels].shape == b[pixels].shape
+        assert {name: str(value) for name, value in a[pixels].attrs.items()} == {
+            name: str(value) for name, value in b[pixels].attrs.items()
+        }
+        for number in range(len(a[pixels])):
             place = (number, 0, 0)
-            assert a["patches"].id.read_direct_chunk(place) == b["patches"].id.read_direct_chunk(place)
+            assert a[pixels].id.read_direct_chunk(place) == b[pixels].id.read_direct_chunk(place)
         changed = {name for name in {*a.attrs, *b.attrs} if str(a.attrs.get(name)) != str(b.attrs.get(name))}
         assert changed <= {"history", "uuid", "texts_checksum", *but}
         for name in mine:

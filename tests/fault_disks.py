@@ -70,6 +70,7 @@ def commands(source: Path, home: Path) -> dict[str, Command]:
             lambda out: shutil.copy(file, out / "vv.h5"),
         ),
         "repair": Command(lambda out: ["repair", broken, "--out", out / "sound.h5", "--drop"]),
+        "repack": Command(lambda out: ["repack", file, "--out", out / "blocks.h5", "--layout", "blocks"]),
         "export": Command(lambda out: ["export", file, "--index", out / "index.csv"]),
         "preview": Command(lambda out: ["preview", file, "--out", out / "preview.png"]),
     }

@@ -23,10 +23,13 @@ from sar_h5.derivation.patch_chunks import PatchChunks
 from sar_h5.errors import BadSourceError, BoundsError, FormatError, OutputError, SettingError, SourceError
 from sar_h5.pending import PendingFile
 from sar_h5.writer import FileWriter
+from tests.block_files import make_overlapping_shards
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_dn, make_shards
 from tests.derived_files import assert_same, attribute, columns, make_file
+from tests.patch_files import read_plain
 from tests.raster_files import write_raster
+from tests.written_blocks import check_blocks
 
 OPTIONS = {"patch_size": 32, "stride": 32, "vmin": 14.0, "vmax": 28.0}
 
@@ -54,12 +57,19 @@ def first(first_made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(first_made, tmp_path / "vv.h5"))
 
 
+@pytest.mark.parametrize("layout", ["patches", "blocks"])
 def test_the_result_is_that_of_converting_all_at_once(
-    first: Path, whole: Path, rasters: dict[str, Path], tmp_path: Path
-) -> None:
+    first: Path, whole: Path, rasters: dict[str, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+    layout: str,
+) -> None:  # fmt: skip
+    if layout == "blocks":
+        options = OPTIONS | {"stride": 16, "layout": "blocks"}
+        whole = make_file(list(rasters.values()), tmp_path_factory.mktemp("blocks"), split=False, **options)
+        first.unlink()
+        make_file(rasters["a"], tmp_path, split=False, **options)
     first.chmod(0o640)
     with h5py.File(first) as reader:  # who has the old one open goes on with it
-        held = reader["patches"]
+        held = reader[layout]
         before = held[:]
         summary = append(first, [rasters["b"], rasters["c"]])
         np.testing.assert_array_equal(held[:], before)
@@ -91,6 +101,29 @@ def test_any_encoding_and_codec_is_kept(rasters: dict[str, Path], tmp_path: Path
     summary = append(path, [other, rasters["b"]], jobs=1)  # files come last
     assert summary.compressed == 0
     assert_same(expected, path)
+
+
+def test_blocks_of_another_side_are_cut_as_the_file_has_them(tmp_path: Path) -> None:
+    """Nothing tells the stride of shards; a look at the new ones finds no overlap, and half of them is in the file."""
+    for name in ("all", "one", "two"):
+        (tmp_path / name).mkdir()
+    shards = make_overlapping_shards(tmp_path / "all")
+    values = [np.load(tmp_path / "all" / shard) for shard in shards]
+    values[1] = values[1][::5]
+    for directory, shard, patches in zip(("one", "two"), shards, values, strict=True):
+        np.save(tmp_path / directory / shard, patches)
+        metadata = {"file_index": [(shard, len(patches))], "vmin": 14.77, "vmax": 24.54}
+        np.save(tmp_path / directory / "metadata.npy", np.array(metadata, dtype=object), allow_pickle=True)
+    path = make_file(tmp_path / "one", tmp_path, split=False, layout="blocks")
+    assert attribute(make_file(tmp_path / "two", tmp_path / "h5", split=False, layout="blocks"), "block_size") == 32
+    before = len(columns(path)["block_checksum"])
+    summary = append(path, tmp_path / "two")
+    check_blocks(path)
+    assert attribute(path, "block_size") == 16
+    assert summary.blocks is not None
+    assert before < summary.blocks.count < before + 4 * len(values[1])
+    assert verify(path, source=[tmp_path / "one", tmp_path / "two"]).problems == ()
+    np.testing.assert_array_equal(read_plain(path)[:, 0], np.concatenate(values))
 
 
 def test_shards_are_appended_to_a_file_of_shards(tmp_path: Path) -> None:

@@ -114,9 +114,9 @@ MAY_IMPORT: dict[str, str] = {
     "pixel_writer": "compression cutting encoding errors finished_scene place_recovery h5py numpy",
     "shared_blocks": "",
     "shared_blocks.chunks_writer": (
-        "buffers columns compression cutting encoding errors finished_scene packing pixel_writer place_recovery "
-        "schema shared_blocks.contents shared_blocks.grid shared_blocks.numbering shared_blocks.places "
-        "shared_blocks.table shared_blocks.telling workers h5py numpy"
+        "buffers columns compression cutting encoding finished_scene packing pixel_writer place_recovery schema "
+        "shared_blocks.contents shared_blocks.grid shared_blocks.held_blocks shared_blocks.numbering "
+        "shared_blocks.places shared_blocks.table shared_blocks.telling workers h5py numpy"
     ),
     "shared_blocks.contents": "shared_blocks.numbering shared_blocks.table numpy",
     "shared_blocks.expectation": "errors shared_blocks.contents shared_blocks.grid tiling numpy",
@@ -249,19 +249,20 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "repair_summary": "",
     "derivation": "",
-    "derivation.agreement": "derivation.pieces errors radiometry sources.shard_set",
+    "derivation.agreement": "derivation.pieces errors radiometry schema sources.shard_set",
     "derivation.appending": (
-        "conversion cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests "
-        "errors job pending progress radiometry settings shard_job sources.discovery sources.shard_set "
-        "stated_settings h5py numpy"
+        "conversion cores derivation.agreement derivation.derivation_summary derivation.making derivation.pieces "
+        "derivation.pixel_form derivation.requests errors job pending progress radiometry settings shard_job "
+        "sources.discovery sources.shard_set stated_settings h5py numpy"
     ),
     "derivation.attributes": "h5py",
     "derivation.common_codes": "derivation.pieces errors palette radiometry numpy",
     "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes survey numpy",
-    "derivation.derivation_summary": "",
+    "derivation.derivation_summary": "schema shared_blocks.sharing",
     "derivation.derived_file": (
-        "columns derivation.attributes derivation.foreign_columns derivation.joined_splits derivation.patch_chunks "
-        "derivation.patch_order derivation.pieces errors schema text_checksum version h5py numpy"
+        "columns derivation.attributes derivation.block_pixels derivation.components derivation.foreign_columns "
+        "derivation.joined_splits derivation.patch_chunks derivation.patch_order derivation.pieces "
+        "derivation.pixel_form derivation.taken_patch errors schema text_checksum version h5py numpy"
     ),
     "derivation.extraction": (
         "contents cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors "
@@ -273,19 +274,20 @@ MAY_IMPORT: dict[str, str] = {
         "splits.leakage h5py numpy"
     ),
     "derivation.making": (
-        "derivation.agreement derivation.common_codes derivation.counted_scenes derivation.derivation_summary "
-        "derivation.derived_file derivation.joined_splits derivation.patch_copy derivation.patch_order "
-        "derivation.pieces errors job pending progress radiometry schema splits.bounds_scenes splits.leakage h5py "
-        "numpy"
+        "derivation.agreement derivation.block_matching derivation.common_codes derivation.counted_scenes "
+        "derivation.derivation_summary derivation.derived_file derivation.joined_splits derivation.patch_copy "
+        "derivation.patch_order derivation.pieces derivation.pixel_form errors job pending progress radiometry schema "
+        "splits.bounds_scenes splits.leakage h5py numpy"
     ),
     "derivation.merging": (
         "cores derivation.derivation_summary derivation.making derivation.pieces derivation.requests errors pending "
         "progress"
     ),
-    "derivation.patch_chunks": "derivation.attributes schema h5py numpy",
+    "derivation.patch_chunks": "compression derivation.pixel_form derivation.taken_patch h5py numpy",
     "derivation.patch_copy": (
-        "compression cutting derivation.common_codes derivation.derived_file derivation.patch_order derivation.pieces "
-        "digest errors intact_reads patch_kernels progress radiometry schema workers numpy"
+        "cutting derivation.block_matching derivation.common_codes derivation.derived_file derivation.patch_order "
+        "derivation.piece_reads derivation.pieces derivation.pixel_form derivation.taken_patch digest patch_kernels "
+        "progress radiometry workers numpy"
     ),
     "derivation.patch_order": "derivation.pieces derivation.same_scenes errors schema numpy",
     "derivation.pieces": "compression errors file_structure opening schema structure_process verify_report h5py numpy",
@@ -294,8 +296,9 @@ MAY_IMPORT: dict[str, str] = {
     "splits.leak_checks": "errors splits.bounds_scenes splits.leakage splits.methods h5py numpy",
     "stated_settings": "file_structure schema settings units",
     "patch_repair": (
-        "derivation.derived_file derivation.patch_order derivation.pieces digest errors file_structure intact_reads "
-        "job opening palette patch_checks pending progress repair_summary schema source_patches verify_report numpy"
+        "derivation.block_matching derivation.derived_file derivation.patch_order derivation.pieces "
+        "derivation.pixel_form digest errors file_structure intact_reads job opening palette patch_checks pending "
+        "progress repair_summary repaired_patches schema source_patches verify_report numpy"
     ),
     "file_repair": "cores derivation.pieces errors patch_repair pending progress repair_summary",
     "tables.conditions": "errors numpy",
@@ -467,6 +470,28 @@ MAY_IMPORT: dict[str, str] = {
     "recovered_count": "schema numpy",
     "recovered_place_checks": "column_checks file_structure schema verify_report h5py numpy",
     "shared_blocks.telling": "shared_blocks.kernels numpy",
+    "commands.repack": "compression derivation.repacking schema click",
+    "derivation.block_matching": "derivation.patch_order derivation.pieces derivation.pixel_form schema numpy",
+    "derivation.block_numbers": "derivation.taken_patch shared_blocks.contents shared_blocks.table numpy",
+    "derivation.block_pixels": (
+        "block_table columns derivation.block_numbers derivation.patch_chunks derivation.pixel_form "
+        "derivation.taken_patch schema shared_blocks.contents shared_blocks.grid shared_blocks.held_blocks "
+        "shared_blocks.sharing shared_blocks.table workers h5py numpy"
+    ),
+    "derivation.components": "derivation.patch_order derivation.pieces schema numpy",
+    "derivation.pixel_form": "compression derivation.attributes derivation.pieces schema h5py numpy",
+    "derivation.repacking": (
+        "compression cores derivation.derivation_summary derivation.making derivation.pieces derivation.pixel_form "
+        "derivation.requests errors intact_reads job pending progress schema shared_blocks.expectation "
+        "shared_blocks.grid numpy"
+    ),
+    "derivation.taken_patch": "schema shared_blocks.sharing h5py numpy",
+    "shared_blocks.held_blocks": "compression errors pixel_writer h5py numpy",
+    "derivation.piece_reads": "compression derivation.pieces derivation.taken_patch errors intact_reads numpy",
+    "repaired_patches": (
+        "derivation.derived_file derivation.piece_reads derivation.pieces derivation.taken_patch digest intact_reads "
+        "numpy"
+    ),
 }
 
 

@@ -46,6 +46,7 @@ PUBLIC = [
     "plot_patches",
     "plot_reconstructions",
     "preprocess_sar_complete",
+    "repack",
     "repair",
     "scan",
     "split_file",

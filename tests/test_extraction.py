@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sar_h5 import SARH5Dataset, extract, merge, repair, verify
-from sar_h5.derivation.patch_chunks import PatchChunks
+from sar_h5.derivation import block_pixels, patch_chunks
+from sar_h5.derivation.taken_patch import StoredChunk
 from sar_h5.errors import (
     BoundsError,
     CorruptPatchError,
@@ -53,9 +54,9 @@ def test_chosen_patches_come_with_their_rows_and_a_record(made: Path, shards: Pa
     numbers = [1, 4, 8, 16, 20]
     with h5py.File(shutil.copy(made, tmp_path / "a.h5"), "r+") as f:  # of the users' own
         f["index/feature"] = np.arange(42).reshape(21, 2)
-        f["scenes/station"] = ["x", "y", "z"]
+        f["scenes/station"] = np.array([b"x", b"y", b"z"])
         f["embedding"] = np.arange(21.0)
-        f["notes/text"] = "hello"
+        f["notes/text"] = np.bytes_("hello")
     before = (tmp_path / "a.h5").read_bytes()
     summary = extract(tmp_path / "a.h5", tmp_path / "new.h5", indices=[20, 16, 1, 4, 8, -13])
     assert (tmp_path / "a.h5").read_bytes() == before
@@ -286,16 +287,23 @@ def test_a_broken_patch_is_named_with_the_way_to_mend_it(made: Path, shards: Pat
     assert verify(tmp_path / "newer.h5", source=shards).problems == ()
 
 
-def test_a_full_disk_and_ctrl_c_leave_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = PatchChunks.write
+@pytest.mark.parametrize("layout", ["patches", "blocks"])
+def test_a_full_disk_and_ctrl_c_leave_nothing(
+    made: Path, shards: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch, layout: str,
+) -> None:  # fmt: skip
+    if layout == "blocks":
+        made = make_file(shards, tmp_path_factory.mktemp("blocks"), layout=layout)
+    write = patch_chunks.write_chunk
 
     def fail(error: BaseException) -> None:
-        def fail_at_third(self: PatchChunks, place: int, frame: bytes, *, plain: bool = False) -> None:
+        def fail_at_third(dataset: h5py.Dataset, place: int, chunk: StoredChunk) -> None:
             if place == 3:
                 raise error
-            write(self, place, frame, plain=plain)
+            write(dataset, place, chunk)
 
-        monkeypatch.setattr(PatchChunks, "write", fail_at_third)
+        for module in (patch_chunks, block_pixels):
+            monkeypatch.setattr(module, "write_chunk", fail_at_third)
 
     for error, raised, match in (
         (OSError(28, "No space left on device"), OutputError, "disk full"),

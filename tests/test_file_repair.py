@@ -15,10 +15,13 @@ import pytest
 from sar_h5 import SARH5Dataset, SceneSplit, convert, repair, split_file, verify
 from sar_h5.errors import FormatError, OutputExistsError, SettingError, SourceError
 from sar_h5.splits.leakage import LeakageWarning
+from tests.block_files import break_block, make_overlapping_shards, set_blocks
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_shards
 from tests.damage import break_patch, loop_heap
+from tests.derived_files import assert_same, values
 from tests.patch_files import raw_chunks
+from tests.written_blocks import check_blocks
 
 BROKEN = (3, 12)
 
@@ -71,8 +74,8 @@ def test_patches_made_again_are_those_of_an_undamaged_conversion(
     assert verify(tmp_path / "new.h5", source=source).problems == ()
     old, new = columns(undamaged), columns(tmp_path / "new.h5")
     assert old.keys() == new.keys()
-    for name, values in old.items():
-        assert values.tobytes() == new[name].tobytes(), name
+    for name, column in old.items():
+        assert column.tobytes() == new[name].tobytes(), name
     with h5py.File(undamaged) as a, h5py.File(tmp_path / "new.h5") as b:
         assert a["patches"][:].tobytes() == b["patches"][:].tobytes()
         changed = {name for name in {*a.attrs, *b.attrs} if str(a.attrs.get(name)) != str(b.attrs.get(name))}
@@ -82,6 +85,37 @@ def test_patches_made_again_are_those_of_an_undamaged_conversion(
         assert {name: dict(item.attrs) for name, item in a["index"].items()} == {
             name: dict(item.attrs) for name, item in b["index"].items()
         }
+
+
+@pytest.mark.parametrize("encoding", ["palette", "dn", "shards"])
+def test_a_broken_block_is_made_again_for_all_its_patches(
+    sources: dict[str, Path], tmp_path: Path, encoding: str
+) -> None:
+    """And shared by them as before, whether places or content tell so; a patch of wrong blocks gets its own back."""
+    if encoding == "shards":
+        source, options = tmp_path / "overlapping", {}
+        source.mkdir()
+        make_overlapping_shards(source)
+    else:
+        source, options = sources["products"], {"patch_size": 64, "stride": 32, "encoding": encoding}
+    undamaged = make(source, tmp_path / "made", layout="blocks", **options)
+    broken = Path(shutil.copy(undamaged, tmp_path / "broken.h5"))
+    with h5py.File(undamaged) as f:
+        grid = f["index/blocks"][:]
+    block = int(np.bincount(grid.ravel()).argmax())
+    affected = sorted({5, *np.flatnonzero((grid == block).any(axis=(1, 2))).tolist()})
+    assert len(affected) > 3
+    break_block(broken, block)
+    set_blocks(broken, 5, [0, 1 << 31, 2, 2])
+    summary = repair(broken, tmp_path / "new.h5", source=source)
+    assert (list(summary.rebuilt), summary.dropped) == (affected, ())
+    assert_same(undamaged, tmp_path / "new.h5")
+    assert verify(tmp_path / "new.h5", source=source).problems == ()
+    summary = repair(broken, tmp_path / "less.h5", drop=True)
+    assert (summary.rebuilt, list(summary.dropped)) == ((), affected)
+    check_blocks(tmp_path / "less.h5")
+    assert verify(tmp_path / "less.h5", source=source).problems == ()
+    np.testing.assert_array_equal(values(tmp_path / "less.h5"), np.delete(values(undamaged), affected, axis=0))
 
 
 def test_sound_patches_are_copied_byte_by_byte(sound: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from sar_h5 import PatchSplit, SceneSplit, extract, merge, split_file, verify
 from sar_h5.errors import BoundsError, CorruptPatchError, FormatError, OutputExistsError, SettingError, SourceError
 from sar_h5.splits.leakage import LeakageWarning
+from tests.block_files import make_overlapping_shards
 from tests.command_line import CommandLine, snapshot
 from tests.conftest import make_shards
 from tests.damage import break_patch
@@ -27,23 +28,35 @@ pytestmark = pytest.mark.filterwarnings("ignore::sar_h5.splits.leakage.LeakageWa
 def sources(products: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     shards = tmp_path_factory.mktemp("shards")
     make_shards(shards, counts=(9, 7, 5))
-    return {"products": products, "shards": shards}
+    overlapping = tmp_path_factory.mktemp("overlapping")
+    make_overlapping_shards(overlapping)
+    return {"products": products, "shards": shards, "overlapping": overlapping}
 
 
 @pytest.fixture(scope="module")
 def wholes(sources: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A file of each encoding, with splits by scene."""
-    files = {"shards": make_file(sources["shards"], tmp_path_factory.mktemp("shards"))}
-    for encoding in ("palette", "dn", "float32"):
-        out = tmp_path_factory.mktemp(encoding)
-        files[encoding] = make_file(sources["products"], out, patch_size=64, stride=32, encoding=encoding)
+    files = {
+        "shards": make_file(sources["shards"], tmp_path_factory.mktemp("shards")),
+        "overlapping blocks": make_file(
+            sources["overlapping"], tmp_path_factory.mktemp("overlapping"), layout="blocks"
+        ),
+    }
+    for encoding in ("palette", "dn", "float32", "palette blocks", "float32 blocks"):
+        out = tmp_path_factory.mktemp(encoding.replace(" ", "-"))
+        code, _, layout = encoding.partition(" ")
+        options = {"encoding": code, "layout": layout or "patches"}
+        files[encoding] = make_file(sources["products"], out, patch_size=64, stride=32, **options)
     return files
 
 
-@pytest.mark.parametrize("encoding", ["palette", "dn", "float32", "shards"])
+@pytest.mark.parametrize(
+    "encoding", ["palette", "dn", "float32", "shards", "palette blocks", "float32 blocks", "overlapping blocks"]
+)
 def test_parts_give_back_the_whole(
     wholes: dict[str, Path], sources: dict[str, Path], tmp_path: Path, encoding: str
 ) -> None:
+    """Blocks as well: as many as before, though parts have some of them in common."""
     whole = wholes[encoding]
     parts = [tmp_path / f"{split}.h5" for split in ("val", "train")]
     for part in parts:
@@ -55,7 +68,7 @@ def test_parts_give_back_the_whole(
     for part in thirds:
         extract(whole, part, indices=slice(int(part.stem), None, 3))
     merge(thirds[:2], tmp_path / "most.h5", jobs=1)
-    source = sources["shards" if encoding == "shards" else "products"]
+    source = sources.get(encoding.removesuffix(" blocks"), sources["products"])
     assert verify(tmp_path / "most.h5", source=source).problems == ()
     assert columns(tmp_path / "most.h5")["scenes/left_out_count"].sum() == len(range(1, len(values(whole)), 3))
     merge([tmp_path / "most.h5", thirds[2]], tmp_path / "all.h5")
@@ -185,6 +198,12 @@ def test_what_does_not_go_together_is_refused_with_every_reason(wholes: dict[str
         a,
         wholes["shards"],
     )
+    refuse(
+        r"layout is patches in .*a.h5 and blocks in .*vv.h5: `sar-h5 repack .*vv.h5 --out NEW --layout patches` makes",
+        a,
+        wholes["palette blocks"],
+    )
+    refuse("block_size is 32 in .* and 16 in .*: turn both", wholes["palette blocks"], wholes["overlapping blocks"])
     refuse("found 1 differences:\n  encoding is palette .* and dn", a, wholes["dn"])
     refuse("1 of its patches are there twice; the first is number 19 of .*a.h5 and number 0 of .*b.h5", a, b)
     refuse("expected each file once", a, b, a, error=SettingError)

@@ -18,7 +18,7 @@ from sar_h5.finished_scene import FinishedScene
 from sar_h5.palette import NotInPaletteError
 from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.shard_job import ShardBatch
-from sar_h5.shared_blocks import chunks_writer, contents
+from sar_h5.shared_blocks import contents, held_blocks
 from sar_h5.writer import FileWriter
 from tests.conftest import REAL_SCENE, make_dn, make_shards
 from tests.raster_files import write_raster
@@ -161,7 +161,7 @@ def test_chunks_of_the_table_of_blocks_stay_small_whatever_its_width(tmp_path: P
 def test_shards_that_have_lost_their_places_share_what_overlapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, *, shuffled: bool
 ) -> None:
-    monkeypatch.setattr(chunks_writer, "RECENT_NBYTES", 20_000)  # most blocks are read back
+    monkeypatch.setattr(held_blocks, "RECENT_NBYTES", 20_000)  # most blocks are read back
     count = 9 * 7
     order = np.random.default_rng(0).permutation(count) if shuffled else np.arange(count)
     (tmp_path / "in").mkdir()

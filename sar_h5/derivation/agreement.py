@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sar_h5.derivation.pieces import Piece
 from sar_h5.errors import BoundsError, FormatError
 from sar_h5.radiometry import Bounds
+from sar_h5.schema import UNKNOWN
 from sar_h5.sources.shard_set import same_bounds
 
 _CHOSEN = "convert one of them again with the options of the other"
@@ -17,7 +18,7 @@ _ADVICE = {
     "min_valid": _CHOSEN,
     "valid_measure": _CHOSEN,
     "encoding": "convert one of them again with --encoding",
-    "layout": "convert one of them again with --layout",
+    "places": "where those of one file were recovered from its pixels, they cannot go with known ones",
     "invalid_code": "files of shards and of rasters do not mix; convert all of it from the products",
     "quantity": "files of different sources do not mix; convert all of it from one kind",
     "units": "files of different sources do not mix; convert all of it from one kind",
@@ -41,7 +42,7 @@ def check_agreement(pieces: Sequence[Piece], *, rebased: bool) -> None:
         f"{name} is {ours} in {first.name} and {theirs} in {other.name}: {_ADVICE[name]}"
         for other in pieces[1:]
         for (name, ours), theirs in zip(_terms(first).items(), _terms(other).values(), strict=True)
-        if ours != theirs
+        if ours != theirs and not (name == "places" and None in (ours, theirs))
     ]
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
@@ -65,11 +66,41 @@ def check_rebasable(pieces: Sequence[Piece]) -> None:
             )
 
 
+def check_layouts(pieces: Sequence[Piece]) -> None:
+    """Refuse files that do not cut their patches alike.
+
+    Raises:
+        FormatError: where their layouts or the sides of their blocks differ.
+    """
+    first = pieces[0]
+    ours = first.found.settings
+    for other in pieces[1:]:
+        theirs = other.found.settings
+        if theirs.layout != ours.layout:
+            raise FormatError(
+                f"layout is {ours.layout} in {first.name} and {theirs.layout} in {other.name}: "
+                f"`sar-h5 repack {other.name} --out NEW --layout {ours.layout}` makes them alike"
+            )
+        if theirs.block_size != ours.block_size:
+            raise FormatError(
+                f"block_size is {ours.block_size} in {first.name} and {theirs.block_size} in {other.name}: turn both "
+                "into layout patches with `sar-h5 repack FILE --out NEW --layout patches`, and their merger back"
+            )
+
+
+def _name_places(piece: Piece) -> str | None:
+    """Say where places come from; None where there are none, which goes with both."""
+    if piece.component is not None:
+        return "recovered"
+    return "known" if (piece.found.index["row"] != UNKNOWN).any() else None
+
+
 def _terms(piece: Piece) -> dict[str, object]:
     settings, attributes = piece.found.settings.to_attrs(), piece.found.attributes
     terms: dict[str, object] = {name: settings.get(name) for name in _ADVICE if name in settings}
     terms["invalid_code"] = settings.get("invalid_code")
     terms |= {name: attributes.get(name) for name in ("valid_measure", "quantity", "units")}
+    terms["places"] = _name_places(piece)
     terms["codes stand for DN"] = piece.found.from_dn
     return {name: terms[name] for name in _ADVICE if name in terms}
 

@@ -15,9 +15,11 @@ import numpy as np
 
 from sar_h5.conversion import convert_inventory
 from sar_h5.cores import usable_cores
+from sar_h5.derivation.agreement import check_layouts
 from sar_h5.derivation.derivation_summary import DerivationSummary
 from sar_h5.derivation.making import Making
 from sar_h5.derivation.pieces import Piece, open_piece
+from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.derivation.requests import check_distinct, check_jobs
 from sar_h5.errors import BoundsError, OutputError, SettingError, SourceError
 from sar_h5.job import Scene, check_disk
@@ -47,9 +49,10 @@ def append(
 ) -> DerivationSummary:
     """Add scenes to a file, behind those that it has.
 
-    They are converted as the file says: patch size, stride, bounds, quality filter, encoding, codec. The result has the
-    content of one conversion of all scenes with these bounds. It takes the place of the file at the end, in one go:
-    however the run ends, the file is as it was or complete. Meanwhile it takes its size once more on the disk.
+    They are converted as the file says: patch size, stride, bounds, quality filter, encoding, layout, codec. The
+    result has the content of one conversion of all scenes with these bounds. It takes the place of the file at the end,
+    in one go: however the run ends, the file is as it was or complete. Meanwhile it takes its size once more on the
+    disk.
 
     Bounds that were percentiles stay those of the scenes that gave them, and so does the histogram; where bounds were
     given, the histogram counts the new scenes as well.
@@ -139,6 +142,7 @@ class _Scenes:
             old = stack.enter_context(open_piece(self._file))
             pieces = [self._new_of(old, stack.enter_context(open_piece(path))) for path in self._files]
             pieces = [piece for piece in pieces if piece.scenes]
+            check_layouts([old, *pieces])
             check_disk(self._file.parent, self._file.stat().st_size)
             made = self._convert(old, pieces, workplace, on_bad_source, jobs, progress)
             if made is not None:
@@ -148,7 +152,8 @@ class _Scenes:
                 return self._unchanged(old, time.perf_counter() - started)
             operation = f"append {' '.join(map(str, (*self._sources, *self._files)))} to {self._file}"
             with Progress(progress) as bar:
-                summary = Making([old, *pieces], operation, None, jobs).run(pending, bar)
+                # Blocks of shards whose stride is unknown may have come out with another side: then they are cut anew.
+                summary = Making([old, *pieces], operation, None, jobs, PixelForm.of(old)).run(pending, bar)
         sources = tuple(map(str, (self._file, *self._sources, *self._files)))
         return dataclasses.replace(summary, sources=sources, seconds=time.perf_counter() - started)
 
@@ -244,6 +249,7 @@ class _Scenes:
             nbytes=old.path.stat().st_size,
             seconds=seconds,
             content_digest=found.attributes.get("content_digest", ""),
+            layout=found.settings.layout,
             notes=("all of these scenes are in the file already; it is as it was",),
         )
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from sar_h5.schema import Layout
+from sar_h5.shared_blocks.sharing import BlockSharing
+
 
 @dataclass(frozen=True)
 class DerivationSummary:
@@ -24,6 +27,8 @@ class DerivationSummary:
         nbytes: size of the file.
         seconds: wall time.
         content_digest: SHA-256 over the decoded content.
+        layout: how patches are stored: "patches" or "blocks".
+        blocks: what layout "blocks" comes to; None in layout "patches".
         notes: what else a user may want to know.
         warnings: what joined splits share without sharing pixels.
     """
@@ -43,12 +48,14 @@ class DerivationSummary:
     nbytes: int
     seconds: float
     content_digest: str
+    layout: Layout = "patches"
+    blocks: BlockSharing | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self) | {"blocks": None if self.blocks is None else self.blocks.to_dict()}
 
     def to_text(self) -> str:
         """Return the lines that the command prints."""
@@ -59,6 +66,7 @@ class DerivationSummary:
             f"  patches   {self.patches:,} from {self.scenes:,} scene{'s' if self.scenes != 1 else ''}{left_out}",
             f"  bounds    {self.vmin:.4f} to {self.vmax:.4f} dB",
             f"  encoding  {self.encoding}{codes}; {self.codec}",
+            *([] if self.blocks is None else [f"  blocks    {self.blocks}"]),
             f"  size      {self.nbytes / 1e6:,.2f} MB",
             f"  speed     {self.seconds:.1f} s; {self.compressed:,} patches compressed again",
             f"  digest    {self.content_digest}",

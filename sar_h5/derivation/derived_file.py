@@ -1,4 +1,4 @@
-"""A file put together from patches of others: chunks as they come, then all tables and attributes to match."""
+"""A file put together from patches of others: pixels as they come, then all tables and attributes to match."""
 
 from __future__ import annotations
 
@@ -18,30 +18,26 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.columns import write_column
 from sar_h5.derivation.attributes import copy_attributes
+from sar_h5.derivation.block_pixels import BlockPixels
+from sar_h5.derivation.components import join_components
 from sar_h5.derivation.foreign_columns import carry_along, patch_rows, scene_rows
 from sar_h5.derivation.joined_splits import write_splits
 from sar_h5.derivation.patch_chunks import PatchChunks
 from sar_h5.derivation.patch_order import PatchOrder
 from sar_h5.derivation.pieces import Piece
-from sar_h5.errors import OutputError
+from sar_h5.derivation.pixel_form import PixelForm
+from sar_h5.derivation.taken_patch import PixelTarget
+from sar_h5.errors import FormatError, OutputError, SarH5Error
 from sar_h5.schema import Column, FileSettings
 from sar_h5.text_checksum import seal_texts
 from sar_h5.version import VERSION
 
-_OF_THE_FORMAT = frozenset({schema.PATCHES, schema.LUT, schema.HISTOGRAM, schema.INDEX, schema.SCENES, schema.SPLITS})
-
-
-@dataclass(frozen=True)
-class PatchFacts:
-    """What the index says about patches that may change on the way.
-
-    Attributes:
-        checksum: uint32 (n,).
-        valid_fraction: float32 (n,).
-    """
-
-    checksum: npt.NDArray[np.uint32]
-    valid_fraction: npt.NDArray[np.float32]
+_OF_THE_FORMAT = frozenset(
+    {
+        *schema.PIXELS.values(), schema.BLOCK_CHECKSUM_COLUMN.name, schema.LUT, schema.HISTOGRAM, schema.INDEX,
+        schema.SCENES, schema.SPLITS,
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,11 +67,13 @@ class DerivedFile:
     Args:
         path: the file to make; replaced where it exists.
         pieces: what it is made from; where all files must say the same, the first one is asked.
+        form: how it stores pixels.
         count: how many patches it holds at most.
-        dtype: of what is stored; None for that of the first piece.
+        jobs: number of threads.
+        by_place: how equal blocks are found; see ``block_matching``.
 
     Attributes:
-        chunks: where patches are written to, in :meth:`errors`.
+        pixels: where patches are written to.
 
     Raises:
         OutputError: where the file cannot be written (from any method).
@@ -85,14 +83,24 @@ class DerivedFile:
         self,
         path: Path,
         pieces: Sequence[Piece],
+        form: PixelForm,
         count: int,
-        dtype: np.dtype[Any] | None = None,
+        jobs: int,
+        *,
+        by_place: bool = False,
     ) -> None:
         self._path, self._pieces = path, pieces
-        like = pieces[0].file[schema.PATCHES]
+        like, errors = pieces[0].pixels, self.errors
+        self.pixels: PixelTarget
         with self.errors():
             self._file = h5py.File(path, "w", libver=schema.LIBVER)
-            self.chunks = PatchChunks(self._file, like, count, dtype or like.dtype)
+            if form.settings.layout == "patches":
+                self.pixels = PatchChunks(self._file, like, form, count, errors)
+            else:
+                counts = [piece.blocks if form.is_cut_like(piece) else 0 for piece in pieces]
+                self.pixels = BlockPixels(
+                    path, self._file, like, form, count, counts, jobs, errors, by_place=by_place
+                )  # fmt: skip
 
     def __enter__(self) -> DerivedFile:
         return self
@@ -100,6 +108,7 @@ class DerivedFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.pixels.close()
         if kind is None:
             with self.errors():
                 self._file.close()
@@ -107,19 +116,19 @@ class DerivedFile:
             with contextlib.suppress(OSError, RuntimeError):  # a full disk says so again; the file is about to go
                 self._file.close()
 
-    def finish(self, order: PatchOrder, patches: PatchFacts, facts: FileFacts) -> list[str]:
+    def finish(self, order: PatchOrder, valid_fraction: npt.NDArray[np.float32], facts: FileFacts) -> list[str]:
         """Write everything else.
 
         Args:
             order: of the patches that have been written.
-            patches: what the index says of them.
+            valid_fraction: float32 (n,), theirs.
             facts: what the file says of all of them.
 
         Returns:
             The names of tables that could not be carried along.
         """
         with self.errors():
-            self.chunks.finish(len(order.number))
+            checksum = self.pixels.finish(len(order.number))
             self._write_attributes(order, facts)
             if facts.lut is not None:
                 write_column(self._file, schema.LUT_COLUMN, facts.lut)
@@ -127,7 +136,8 @@ class DerivedFile:
                 write_column(self._file, schema.HISTOGRAM_COLUMN, facts.histogram)
             rows = patch_rows(self._pieces, order)
             left_behind = carry_along(self._pieces, self._file, rows, _OF_THE_FORMAT.__contains__)
-            left_behind += self._write_index(order, patches)
+            left_behind += self._write_index(order, checksum, valid_fraction)
+            self.pixels.write_tables(self._file)
             left_behind += self._write_scenes(order)
             write_splits(self._pieces, self._file, order)
             seal_texts(self._file)
@@ -144,15 +154,23 @@ class DerivedFile:
         """Turn what h5py raises where it cannot write into one error."""
         try:
             yield
-        except OutputError:
+        except SarH5Error:
             raise
+        except UnicodeEncodeError as error:  # h5py reads what is not UTF-8, and does not write it
+            names = ", ".join(piece.name for piece in self._pieces)
+            raise FormatError(
+                f"{names}: expected attributes in UTF-8, found {error.object[:60]!r}; nothing was written"
+            ) from error
         except (OSError, RuntimeError) as error:  # h5py raises either, depending on where HDF5 noticed
             raise OutputError(f"{self._path}: cannot be written (disk full, or no longer there?): {error}") from error
 
     def _write_attributes(self, order: PatchOrder, facts: FileFacts) -> None:
         copy_attributes(self._pieces[0].file, self._file)
-        for holder in (self._file, self.chunks.dataset):
-            for name, value in facts.settings.to_attrs().items():
+        settings = facts.settings.to_attrs()
+        for holder in (self._file, self.pixels.dataset):
+            for name in self._pieces[0].found.settings.to_attrs().keys() & holder.attrs.keys() - settings.keys():
+                del holder.attrs[name]
+            for name, value in settings.items():
                 holder.attrs[name] = value
         lines = [line for piece in self._pieces for line in piece.found.attributes.get("history", "").splitlines()]
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -173,11 +191,13 @@ class DerivedFile:
             elif name in self._file.attrs:
                 del self._file.attrs[name]
 
-    def _write_index(self, order: PatchOrder, patches: PatchFacts) -> list[str]:
+    def _write_index(
+        self, order: PatchOrder, checksum: npt.NDArray[np.uint32], valid_fraction: npt.NDArray[np.float32]
+    ) -> list[str]:
         values: dict[str, npt.NDArray[Any]] = {
             "scene": order.scene,
-            "checksum": patches.checksum,
-            "valid_fraction": patches.valid_fraction,
+            "checksum": checksum,
+            "valid_fraction": valid_fraction,
         }
         for column in schema.INDEX_COLUMNS:
             if column.name not in values:
@@ -186,8 +206,17 @@ class DerivedFile:
         if order.left_out.any():
             columns.append(schema.POSITION_COLUMN)
             values[schema.POSITION_COLUMN.name] = order.position
+        component = join_components(self._pieces, order)
+        if component is not None:
+            columns.append(schema.COMPONENT_COLUMN)
+            values[schema.COMPONENT_COLUMN.name] = component
         group = self._write_group(schema.INDEX, columns, values)
-        known = {column.name for column in (*schema.INDEX_COLUMNS, schema.POSITION_COLUMN)}
+        known = {
+            column.name
+            for column in (
+                *schema.INDEX_COLUMNS, schema.POSITION_COLUMN, schema.COMPONENT_COLUMN, schema.BLOCK_GRID_COLUMN,
+            )
+        }  # fmt: skip
         return carry_along(self._pieces, group, patch_rows(self._pieces, order), known.__contains__, schema.INDEX)
 
     def _write_scenes(self, order: PatchOrder) -> list[str]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import h5py
 import numpy as np
 
-from sar_h5.derivation.agreement import check_agreement, check_rebasable
+from sar_h5.derivation.agreement import check_agreement, check_layouts, check_rebasable
+from sar_h5.derivation.block_matching import plan_matching
 from sar_h5.derivation.common_codes import CommonCodes, find_common_codes
 from sar_h5.derivation.counted_scenes import give_bounds, join_counted_scenes, read_counted_scenes
 from sar_h5.derivation.derivation_summary import DerivationSummary
@@ -19,6 +20,7 @@ from sar_h5.derivation.joined_splits import check_joined_splits
 from sar_h5.derivation.patch_copy import CopiedPatches, PatchCopy
 from sar_h5.derivation.patch_order import PatchOrder, order_patches
 from sar_h5.derivation.pieces import Piece
+from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.errors import SettingError
 from sar_h5.job import check_disk
 from sar_h5.pending import PendingFile
@@ -41,12 +43,14 @@ class Making:
         operation: what is done, for the history.
         bounds: the dB range that files of digital numbers are given; None to leave it.
         jobs: number of threads.
+        form: how pixels are stored, whatever the pieces' layout; None for that of the first piece, and all alike.
     """
 
     pieces: Sequence[Piece]
     operation: str
     bounds: Bounds | None
     jobs: int
+    form: PixelForm | None = None
 
     def run(self, pending: PendingFile, progress: Progress) -> DerivationSummary:
         """Make the file under its temporary name; it is left to the caller to commit it.
@@ -61,20 +65,24 @@ class Making:
         pieces = self.pieces
         if self.bounds is not None:
             check_rebasable(pieces)
+        if self.form is None:
+            check_layouts(pieces)
         check_agreement(pieces, rebased=self.bounds is not None)
         codes, order = find_common_codes(pieces, self.bounds), order_patches(pieces)
-        settings, codec = pieces[0].found.settings, pieces[0].codec
-        if self.bounds is not None:
-            settings = replace(settings, vmin=self.bounds.vmin, vmax=self.bounds.vmax)
-        copy = PatchCopy(pieces, order, codes, settings, codec, self.jobs, progress)
-        check_disk(pending.path.parent, copy.nbytes + len(order.number) * _ROW_NBYTES)
-        with DerivedFile(pending.partial, pieces, len(order.number), codes.dtype) as file:
+        form = self._final_form(codes)
+        settings, matching = form.settings, plan_matching(pieces, order, form)
+        copy = PatchCopy(pieces, order, codes, form, matching, self.jobs, progress)
+        check_disk(pending.path.parent, self._needed_nbytes(copy, form) + len(order.number) * _ROW_NBYTES)
+        with DerivedFile(
+            pending.partial, pieces, form, len(order.number), self.jobs, by_place=matching.by_place
+        ) as file:  # fmt: skip
             copied = copy.run(file)
             order = self._filter(order, copied)
             facts = self._facts(order, copied, codes, settings)
             if order.origin is not None and order.origin.digest == copied.digest:  # all that was left out has come back
                 order = replace(order, origin=None)
-            left_behind = file.finish(order, copied.facts, facts)
+            left_behind = file.finish(order, copied.valid_fraction, facts)
+            blocks = file.pixels.measure_sharing()
             leaks = check_joined_splits(pieces, file.file, pending.path) if len(pieces) > 1 else []
         for leak in leaks:  # before the file is in its place, for those who make errors of warnings
             warnings.warn(leak, LeakageWarning, stacklevel=3)
@@ -91,13 +99,27 @@ class Making:
             vmax=settings.vmax,
             encoding=settings.encoding,
             levels=0 if codes.lut is None else len(codes.lut),
-            codec=str(codec),
+            codec=str(form.codec),
+            layout=settings.layout,
+            blocks=blocks,
             nbytes=pending.partial.stat().st_size,
             seconds=time.perf_counter() - started,
             content_digest=copied.digest,
             notes=(*codes.notes, *self._rebase_notes(order), *_name_left_behind(left_behind)),
             warnings=tuple(leaks),
         )
+
+    def _final_form(self, codes: CommonCodes) -> PixelForm:
+        form = replace(self.form or PixelForm.of(self.pieces[0]), dtype=codes.dtype)
+        if self.bounds is None:
+            return form
+        return replace(form, settings=replace(form.settings, vmin=self.bounds.vmin, vmax=self.bounds.vmax))
+
+    def _needed_nbytes(self, copy: PatchCopy, form: PixelForm) -> int:
+        """Return about how many bytes chunks take; at least, where patches are about to share blocks."""
+        if form.settings.layout == "patches":
+            return sum(piece.patches_nbytes for piece in self.pieces)
+        return copy.nbytes // (1 if all(map(form.is_cut_like, self.pieces)) else form.settings.blocks_per_side**2)
 
     @property
     def _filters(self) -> bool:

@@ -1,48 +1,83 @@
-"""How the pixels of patches get into a new file of layout "patches": one chunk each, written as it is."""
+"""How the pixels of patches get into a new file of layout "patches": one chunk each."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
-from sar_h5 import schema
-from sar_h5.derivation.attributes import copy_attributes
+from sar_h5.compression import Codec
+from sar_h5.derivation.pixel_form import PixelForm
+from sar_h5.derivation.taken_patch import Pixels, StoredChunk, TakenPatch, Write
 
 
 class PatchChunks:
-    """``/patches`` of a new file.
+    """Writes ``/patches`` of a new file; see :class:`sar_h5.derivation.taken_patch.PixelTarget`.
 
     Args:
         file: the new file.
-        like: ``/patches`` of an existing one, whose attributes, chunks and filters it has as well.
+        like: the pixels of an existing one, whose attributes and storage it has as well.
+        form: how pixels are stored.
         count: how many patches there are at most.
-        dtype: of what is stored.
+        errors: turns what h5py raises into errors of this package.
+
+    Attributes:
+        dataset: see above.
     """
 
-    def __init__(self, file: h5py.File, like: h5py.Dataset, count: int, dtype: np.dtype[Any]) -> None:
-        size = like.shape[1:]
-        space = h5py.h5s.create_simple((count, *size), (h5py.h5s.UNLIMITED, *size))
-        kind = h5py.h5t.py_create(dtype.newbyteorder("<"), logical=True)
-        # The filter comes along with its options. It asks for the size of an item when the dataset is made; chunks know
-        # that of the old one until they are set again.
-        plan = like.id.get_create_plist()
-        plan.set_chunk((1, *size))
-        self.dataset = h5py.Dataset(h5py.h5d.create(file.id, schema.PATCHES.encode(), kind, space, dcpl=plan))
-        copy_attributes(like, self.dataset)
+    def __init__(
+        self,
+        file: h5py.File,
+        like: h5py.Dataset,
+        form: PixelForm,
+        count: int,
+        errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.dataset = form.create(file, like, count)
+        self._form, self._errors = form, errors
+        self._checksums = np.zeros(count, np.uint32)
 
-    def write(self, place: int, frame: bytes, *, plain: bool = False) -> None:
-        """Write one patch.
+    def prepare(self, taken: TakenPatch) -> Write:
+        """Compress a patch, unless its chunk can stay."""
+        chunk = taken.chunk or compress_chunk(taken.pixels, self._form.codec)
+        return functools.partial(self._write, chunk)
 
-        Args:
-            place: its number.
-            frame: the bytes to store.
-            plain: whether they are the patch itself, which the filter has left as it was.
-        """
-        self.dataset.id.write_direct_chunk((place, 0, 0), frame, filter_mask=int(plain))
+    def flush(self) -> None:
+        """Do nothing: nothing waits."""
 
-    def finish(self, count: int) -> None:
+    def finish(self, count: int) -> npt.NDArray[np.uint32]:
         """Say how many patches have been written, where they are fewer than was announced."""
-        if count < len(self.dataset):
-            self.dataset.resize(count, axis=0)
+        with self._errors():
+            if count < len(self.dataset):
+                self.dataset.resize(count, axis=0)
+        return self._checksums[:count]
+
+    def write_tables(self, file: h5py.File) -> None:
+        """Write nothing: patches are all there is."""
+
+    def measure_sharing(self) -> None:
+        """Tell nothing: patches share no pixels."""
+
+    def close(self) -> None:
+        """Do nothing: nothing waits."""
+
+    def _write(self, chunk: StoredChunk, place: int) -> None:
+        with self._errors():
+            write_chunk(self.dataset, place, chunk)
+        self._checksums[place] = chunk.checksum
+
+
+def compress_chunk(pixels: Pixels, codec: Codec) -> StoredChunk:
+    """Return pixels as they are stored."""
+    frame = codec.compress(np.ascontiguousarray(pixels))
+    return StoredChunk(frame, plain=False, checksum=zlib.crc32(frame))
+
+
+def write_chunk(dataset: h5py.Dataset, place: int, chunk: StoredChunk) -> None:
+    """Write a chunk as it is."""
+    dataset.id.write_direct_chunk((place, 0, 0), chunk.data, filter_mask=int(chunk.plain))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +11,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sar_h5.compression import Codec, decompress
 from sar_h5.cutting import BATCH_NBYTES
+from sar_h5.derivation.block_matching import BlockMatching
 from sar_h5.derivation.common_codes import CommonCodes
-from sar_h5.derivation.derived_file import DerivedFile, PatchFacts
+from sar_h5.derivation.derived_file import DerivedFile
 from sar_h5.derivation.patch_order import PatchOrder
+from sar_h5.derivation.piece_reads import PieceReads, corrupt_patch
 from sar_h5.derivation.pieces import Piece
+from sar_h5.derivation.pixel_form import PixelForm
+from sar_h5.derivation.taken_patch import PixelTarget, TakenPatch, Write
 from sar_h5.digest import ContentDigest, hash_patches, patch_content
-from sar_h5.errors import CorruptPatchError
-from sar_h5.intact_reads import IntactReads
 from sar_h5.patch_kernels import measure_codes
 from sar_h5.progress import Progress
 from sar_h5.radiometry import is_inside
-from sar_h5.schema import FileSettings
 from sar_h5.workers import in_order
 
 IN_FLIGHT_NBYTES = 20 << 20
@@ -39,13 +38,13 @@ class CopiedPatches:
 
     Attributes:
         kept: bool (n,), which passed the quality filter; all of them, where values stay.
-        facts: what the index says of those kept.
+        valid_fraction: float32, of those kept.
         digest: of the content of those kept.
         compressed: how many had to be compressed again.
     """
 
     kept: npt.NDArray[np.bool_]
-    facts: PatchFacts
+    valid_fraction: npt.NDArray[np.float32]
     digest: str
     compressed: int
 
@@ -54,9 +53,7 @@ class CopiedPatches:
 class _Copy:
     """One patch, ready to be written; its valid fraction where that had to be measured again."""
 
-    frame: bytes
-    plain: bool
-    checksum: int
+    write: Write
     content: bytes
     fraction: float | None
 
@@ -68,8 +65,8 @@ class PatchCopy:
         pieces: where they come from.
         order: which, and in which order.
         codes: what they are stored as.
-        settings: of the new file; patches whose values change are filtered by its ``min_valid``.
-        codec: what chunks of the new file are compressed with.
+        form: how the new file stores pixels; patches whose values change are filtered by its ``min_valid``.
+        matching: where equal blocks are looked for.
         jobs: number of threads.
         progress: told of all bytes that are read.
     """
@@ -79,20 +76,26 @@ class PatchCopy:
         pieces: Sequence[Piece],
         order: PatchOrder,
         codes: CommonCodes,
-        settings: FileSettings,
-        codec: Codec,
+        form: PixelForm,
+        matching: BlockMatching,
         jobs: int,
         progress: Progress,
     ) -> None:
-        self._pieces, self._order, self._codes, self._settings = pieces, order, codes, settings
-        self._codec, self._jobs, self._progress = codec, jobs, progress
-        self._foreign_codec = [piece.codec != codec for piece in pieces]
+        self._pieces, self._order, self._codes, self._settings = pieces, order, codes, form.settings
+        self._matching, self._jobs, self._progress = matching, jobs, progress
+        self._as_stored = [
+            form.takes_chunks_of(piece) and codes is None for piece, codes in zip(pieces, codes.maps, strict=True)
+        ]
+        self._cut_alike = [form.is_cut_like(piece) for piece in pieces]
+        self._chunk_nbytes = [piece.chunk_nbytes for piece in pieces]
+        self._row, self._col = (order.gather([piece.found.index[axis] for piece in pieces]) for axis in ("row", "col"))
         by_range = pieces[0].found.attributes.get("valid_measure") == "range"
         self._remeasured = [by_range and changed for changed in codes.remeasured]
         self._counted = np.zeros(1 << 16, np.bool_)
         if codes.lut is not None:
             self._counted[: len(codes.lut)] = is_inside(codes.lut)
-        self._reads: list[IntactReads] = []
+        self._reads: list[PieceReads] = []
+        self._target: PixelTarget
 
     def run(self, file: DerivedFile) -> CopiedPatches:
         """Write all patches into a new file.
@@ -102,15 +105,15 @@ class PatchCopy:
             OutputError: where the file cannot be written.
         """
         order, found = self._order, [piece.found for piece in self._pieces]
+        self._target = file.pixels
         kept = np.ones(len(order.number), np.bool_)
-        checksum = order.gather([one.index["checksum"] for one in found])
         fraction = order.gather([one.index["valid_fraction"] for one in found])
         places = [one.told_places for one in found]
         digest = ContentDigest(self._settings, from_dn=found[0].from_dn)
         written, compressed, scene = 0, 0, -1
         names = self._scene_names()
         with contextlib.ExitStack() as stack:
-            self._reads = [stack.enter_context(IntactReads(piece.name, piece.found)) for piece in self._pieces]
+            self._reads = [stack.enter_context(PieceReads(piece)) for piece in self._pieces]
             self._progress.start("copy", self.nbytes)
             copied = in_order(self._copy, self._batches(), self._decoded_nbytes, self._jobs, IN_FLIGHT_NBYTES)
             for place, copy in enumerate(itertools.chain.from_iterable(copied)):
@@ -118,33 +121,31 @@ class PatchCopy:
                 if copy.fraction is not None:
                     fraction[place] = copy.fraction
                     kept[place] = copy.fraction >= self._settings.min_valid
-                self._progress.advance(int(found[piece].table.sizes[number]), 1)
+                self._progress.advance(int(self._chunk_nbytes[piece][number]), 1)
                 if not kept[place]:
                     continue
-                with file.errors():
-                    file.chunks.write(written, copy.frame, plain=copy.plain)
+                copy.write(written)
                 while scene < order.scene[place]:
                     scene += 1
                     digest.start_scene(names[scene])
                 rows, cols = places[piece]
                 digest.add(int(rows[number]), int(cols[number]), copy.content)
-                checksum[place] = copy.checksum
-                compressed += self._compresses(piece)
+                compressed += not self._as_stored[piece]
                 written += 1
+            self._target.flush()
         for name in names[scene + 1 :]:
             digest.start_scene(name)
-        return CopiedPatches(kept, PatchFacts(checksum[kept], fraction[kept]), digest.hexdigest(), compressed)
+        return CopiedPatches(kept, fraction[kept], digest.hexdigest(), compressed)
 
     @property
     def nbytes(self) -> int:
         """How many bytes of chunks there are to read."""
-        return sum(int(piece.found.table.sizes[piece.kept].sum()) for piece in self._pieces)
+        return sum(
+            int(nbytes[piece.kept].sum()) for nbytes, piece in zip(self._chunk_nbytes, self._pieces, strict=True)
+        )
 
     def _scene_names(self) -> list[str]:
         return [str(self._pieces[piece].found.scenes["name"][scene]) for (piece, scene), *_ in self._order.parts]
-
-    def _compresses(self, piece: int) -> bool:
-        return self._foreign_codec[piece] or self._codes.maps[piece] is not None
 
     def _decoded_nbytes(self, places: slice) -> int:
         nbytes: int = (places.stop - places.start) * self._patch_nbytes
@@ -173,37 +174,40 @@ class PatchCopy:
         """Return the patches of a run, in order."""
         copies: dict[int, _Copy] = {}
         for piece, positions in self._by_piece(places):
-            numbers = self._order.number[places][positions].tolist()
-            copies |= zip(positions.tolist(), self._copy_from(piece, numbers), strict=True)
+            copies |= zip(positions.tolist(), self._copy_from(piece, places.start + positions), strict=True)
         return [copies[position] for position in range(len(copies))]
 
-    def _copy_from(self, number_of_piece: int, numbers: list[int]) -> list[_Copy]:
-        piece, reads = self._pieces[number_of_piece], self._reads[number_of_piece]
-        found = piece.found
-        stored, patches = [], np.empty((len(numbers), found.settings.patch_size**2), found.dtype)
-        for position, number in enumerate(numbers):
-            try:
-                stored.append(reads.chunks.stored(number))
-                is_plain = found.table.plain[number]
-                raw = stored[-1] if is_plain else decompress(stored[-1], found.patch_nbytes)
-                patches[position] = np.frombuffer(raw, found.dtype)
-            except (OSError, ValueError) as error:
-                raise _corrupt(piece, number, str(error)) from error
-        counted = self._measure(piece, numbers, patches)
-        maps, compresses = self._codes.maps[number_of_piece], self._compresses(number_of_piece)
+    def _copy_from(self, which: int, places: Numbers) -> list[_Copy]:
+        """Return the patches of one piece that come to some places."""
+        piece, numbers = self._pieces[which], self._order.number[places]
+        found, maps = piece.found, self._codes.maps[which]
+        patches, chunks = self._reads[which].read(numbers)
+        counted = self._measure(piece, numbers, patches.reshape(len(patches), -1))
         copies = []
-        for position, number in enumerate(numbers):
-            patch = patches[position].reshape(found.shape)
+        for position, (place, number) in enumerate(zip(places.tolist(), numbers.tolist(), strict=True)):
+            patch = patches[position]
             content = hash_patches([patch_content(patch, found.lut, from_dn=found.from_dn)])[0]
-            fraction = counted[position] / patch.size if self._remeasured[number_of_piece] else None
-            frame, plain, checksum = stored[position], bool(found.table.plain[number]), found.index["checksum"][number]
-            if compresses:
-                frame, plain = self._codec.compress(np.ascontiguousarray(patch if maps is None else maps[patch])), False
-                checksum = zlib.crc32(frame)
-            copies.append(_Copy(frame, plain, int(checksum), content, fraction))
+            fraction = counted[position] / patch.size if self._remeasured[which] else None
+            scene = int(self._order.scene[place])
+            taken = TakenPatch(
+                patch if maps is None else maps[patch],
+                which,
+                self._blocks(which, number),
+                chunks[position] if self._as_stored[which] else None,
+                self._reads[which].fetch if self._as_stored[which] else None,
+                bool(self._matching.scenes[scene]),
+                scene,
+                int(self._row[place]),
+                int(self._col[place]),
+            )
+            copies.append(_Copy(self._target.prepare(taken), content, fraction))
         return copies
 
-    def _measure(self, piece: Piece, numbers: Sequence[int], patches: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def _blocks(self, which: int, number: int) -> Numbers | None:
+        grid = self._pieces[which].found.grid
+        return None if grid is None or not self._cut_alike[which] else grid[number].reshape(-1).astype(np.int64)
+
+    def _measure(self, piece: Piece, numbers: Numbers, patches: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return how many pixels of each patch lie inside the range, after a look at whether all can be looked up."""
         highest, counted = np.zeros(len(patches)), np.zeros(len(patches), np.int64)
         lut = piece.found.lut
@@ -214,13 +218,5 @@ class PatchCopy:
             measure_codes(patches, self._counted, highest, counted)
             sound, reason = highest < len(lut), f"expected codes below {len(lut)}, found {highest.max():.0f}"
         if not sound.all():
-            raise _corrupt(piece, numbers[int(sound.argmin())], reason)
+            raise corrupt_patch(piece, int(numbers[sound.argmin()]), reason)
         return counted
-
-
-def _corrupt(piece: Piece, number: int, reason: str) -> CorruptPatchError:
-    name = piece.scene_names[int(piece.found.index["scene"][number])]
-    advice = (
-        f"`sar-h5 repair {piece.name} --out NEW` makes broken patches again, or leaves them out; nothing was written"
-    )
-    return CorruptPatchError.at(piece.name, number, reason, place=f"scene {name}", advice=advice)

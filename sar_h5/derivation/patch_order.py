@@ -204,7 +204,8 @@ def _order_joined(
         _concatenate([pieces[p].found.index[axis][number[piece == p]] for p, _ in parts], np.int64)
         for axis in ("row", "col")
     )
-    if (row == UNKNOWN).any() or (col == UNKNOWN).any():
+    recovered = any(pieces[p].component is not None for p, _ in parts)
+    if recovered or (row == UNKNOWN).any() or (col == UNKNOWN).any():
         row, col = np.zeros_like(position), position
     order = np.lexsort((col, row)).astype(np.int64)
     repeated = np.flatnonzero((np.diff(row[order]) == 0) & (np.diff(col[order]) == 0))

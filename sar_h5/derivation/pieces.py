@@ -44,6 +44,11 @@ class Piece:
     gcps: npt.NDArray[np.float64]
     origin: str = ""
 
+    @property
+    def component(self) -> npt.NDArray[np.int32] | None:
+        """Which recovered places are relative to each other, int32 (N,); None where none were recovered."""
+        return self.found.component
+
     @classmethod
     def whole(cls, path: Path, file: h5py.File, found: Structure) -> Piece:
         """Take everything of an open file."""
@@ -86,7 +91,38 @@ class Piece:
     @property
     def codec(self) -> Codec:
         """What the file's chunks are compressed with."""
-        return read_codec(self.file[schema.PATCHES])
+        return read_codec(self.pixels)
+
+    @property
+    def pixels(self) -> h5py.Dataset:
+        """The dataset with the pixels."""
+        return self.file[schema.PIXELS[self.found.settings.layout]]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the file has; 0 in layout "patches"."""
+        return 0 if self.found.grid is None else len(self.found.table.sizes)
+
+    @property
+    def chunk_nbytes(self) -> Numbers:
+        """How many bytes of chunks each patch brings along, int64 (N,).
+
+        Of blocks, those that no earlier patch taken has; those of others count for nothing.
+        """
+        if self.found.grid is None:
+            return self.found.table.sizes
+        nbytes = np.zeros(self.found.count, np.int64)
+        grid = self.found.grid[self.kept].reshape(len(self.kept), -1)
+        blocks, first = np.unique(grid, return_index=True)
+        there = blocks < self.blocks
+        np.add.at(nbytes, self.kept[first[there] // grid.shape[1]], self.found.table.sizes[blocks[there]])
+        return nbytes
+
+    @property
+    def patches_nbytes(self) -> int:
+        """About how many bytes the chunks of the patches taken would have, if none were shared."""
+        sizes, grid = self.found.table.sizes, self.found.grid
+        return int(sizes[self.kept].sum() if grid is None else sizes[grid[self.kept]].sum())
 
     def scene_gcps(self, scene: int) -> npt.NDArray[np.float64]:
         """Return the ground control points of a scene, float64 (n, 5)."""
@@ -110,22 +146,33 @@ def open_piece(path: Path) -> Iterator[Piece]:
         yield Piece.whole(path, file, found)
 
 
-def sound_structure(path: Path, consequence: str) -> Structure:
+def sound_structure(path: Path, consequence: str, *, mends_patches: bool = False) -> Structure:
     """Return the structure of a file.
 
     Args:
         path: the file.
         consequence: what damage means here, for the message.
+        mends_patches: whether patches may be made up of blocks that are not theirs.
 
     Raises:
         FormatError: where it is damaged.
     """
     report = check_structure_apart(path)
-    if report.structure is None or report.problems:
+    # Blocks that a patch has lost may be left over.
+    problems = [
+        problem
+        for problem in report.problems
+        if not mends_patches or not (problem.place.startswith(_OF_PATCHES) or problem.place == f"/{schema.BLOCKS}")
+    ]
+    if report.structure is None or problems:
         raise FormatError(
-            f"{path}: its structure is damaged, and {consequence}: {list_problems(report.problems)}; convert again"
+            f"{path}: its structure is damaged, and {consequence}: {list_problems(problems)}; convert again"
         )
     return report.structure
+
+
+_OF_PATCHES = f"/{schema.INDEX}/{schema.BLOCKS}["
+"""Where problems lie that are those of single patches."""
 
 
 def read_codec(patches: h5py.Dataset) -> Codec:

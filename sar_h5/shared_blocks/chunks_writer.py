@@ -20,10 +20,9 @@ import numpy.typing as npt
 from sar_h5 import schema
 from sar_h5.buffers import BufferPool
 from sar_h5.columns import write_column
-from sar_h5.compression import Codec, decompress
+from sar_h5.compression import Codec
 from sar_h5.cutting import BatchToMake, Stored
 from sar_h5.encoding import Storage
-from sar_h5.errors import OutputError
 from sar_h5.finished_scene import FinishedScene
 from sar_h5.packing import Frame, MadeBatch, Packer
 from sar_h5.pixel_writer import WrittenBatch, append_chunks, create_pixels, writing_errors
@@ -31,20 +30,14 @@ from sar_h5.place_recovery import FilePlaces, recover_file_places
 from sar_h5.schema import UNKNOWN, FileSettings
 from sar_h5.shared_blocks.contents import BlockContents, hash_blocks
 from sar_h5.shared_blocks.grid import cut_blocks
+from sar_h5.shared_blocks.held_blocks import HeldBlocks
 from sar_h5.shared_blocks.numbering import BlockNumbers
 from sar_h5.shared_blocks.places import BlockPlaces
 from sar_h5.shared_blocks.table import Hashes
 from sar_h5.shared_blocks.telling import are_telling
 from sar_h5.workers import Workers
 
-RECENT_NBYTES = 16 << 20
-"""Of blocks found by content, those written last stay in memory: where patches come row by row, equal ones are among
-them, and need not be read back."""
-
 _CHECKSUM_NBYTES = 4
-
-_ARRAY_NBYTES = 200
-"""What a small array takes beside its data."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +95,8 @@ class BlockChunksWriter:
         self._cutters = Workers[_CutBatch](jobs, in_flight_nbytes)
         self._compressors = Workers[_CompressedBatch](jobs, in_flight_nbytes)
         self._places = BlockPlaces(self._size, settings.blocks_per_side)
-        self._contents = BlockContents(self._read)
-        self._recent: dict[int, Stored] = {}
+        self._held = HeldBlocks(path, self._size, storage.dtype)
+        self._contents = BlockContents(lambda number: self._held.read(self._blocks, number))
         self._numbered = 0
         self._checksums = bytearray()
         self._telling = bytearray()
@@ -147,7 +140,7 @@ class BlockChunksWriter:
         """Forget the scene's blocks."""
         self._cutters.discard()
         self._compressors.discard()
-        self._recent.clear()
+        self._held.clear()
         self._numbered = self._before_scene
         del self._checksums[self._numbered * _CHECKSUM_NBYTES :]
         del self._telling[self._numbered :]
@@ -198,8 +191,8 @@ class BlockChunksWriter:
             hashes = cut.hashes[numbering.new].astype("<u8").tobytes()
         blocks = [cut.blocks[position] for position in numbering.new]
         if cut.hashes is not None:
-            # Copies, since a view would hold on to the whole batch.
-            self._recent.update((self._numbered + place, block.copy()) for place, block in enumerate(blocks))
+            for number, block in enumerate(blocks, start=self._numbered):
+                self._held.hold(number, block)
         self._numbered += len(blocks)
         return _NumberedBatch(made, numbering.numbers, blocks, hashes)
 
@@ -215,7 +208,7 @@ class BlockChunksWriter:
         first = len(self._blocks)
         with writing_errors(self._path):
             append_chunks(self._blocks, compressed.frames)
-        self._forget_old(first + len(batch.blocks))
+        self._held.forget_old(first + len(batch.blocks))
         checksums = compressed.checksums.tobytes()
         self._checksums += checksums
         self._telling += compressed.telling
@@ -223,25 +216,3 @@ class BlockChunksWriter:
         of_blocks = np.frombuffer(self._checksums, "<u4")[batch.numbers]
         of_patches = [zlib.crc32(one.tobytes()) for one in of_blocks]
         return WrittenBatch(of_patches, made.contents, made.rows, made.cols, made.valid_fraction)
-
-    def _forget_old(self, written: int) -> None:
-        """Forget the blocks longest known, as far as they can be read from the file, beyond what is to be held."""
-        most = RECENT_NBYTES // (self._size**2 * self._storage.dtype.itemsize + _ARRAY_NBYTES)
-        while len(self._recent) > most and (oldest := next(iter(self._recent))) < written:
-            del self._recent[oldest]
-
-    def _read(self, number: int) -> Stored:
-        """Return a block that has a number, whether it has been written or waits."""
-        if number in self._recent:
-            return self._recent[number]
-        shape, dtype = (self._size, self._size), self._storage.dtype
-        with writing_errors(self._path):
-            _, frame = self._blocks.id.read_direct_chunk((number, 0, 0))
-        try:
-            content = decompress(frame, shape[0] * shape[1] * dtype.itemsize)
-        except ValueError as error:
-            raise OutputError(
-                f"{self._path}: block {number}, written a moment ago, comes back damaged ({error}): is the disk sound?"
-            ) from error
-        block: Stored = np.frombuffer(content, dtype).reshape(shape)
-        return block
