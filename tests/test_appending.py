@@ -186,6 +186,44 @@ def test_scenes_of_a_file_are_passed_over_one_by_one(first: Path, whole: Path) -
     assert_same(whole, first)
 
 
+def test_files_of_another_kind_are_refused_as_such_though_all_names_are_there(first: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(first, tmp_path / "vh.h5"))
+    with h5py.File(other, "r+") as f:
+        f.attrs["polarization"] = f["patches"].attrs["polarization"] = "vh"
+    before = snapshot(tmp_path)
+    for skip_existing in (False, True):
+        with pytest.raises(FormatError, match=r"polarization is vv in .*vv.h5 and vh in .*vh.h5"):
+            append(first, other, skip_existing=skip_existing)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["raster", "file", "shard"])
+def test_scenes_of_the_same_name_from_another_source_are_not_passed_over(
+    first: Path, rasters: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    source = tmp_path / "again"
+    if kind == "shard":
+        source.mkdir()
+        make_shards(source, counts=(5, 3))
+        first.unlink()
+        make_file(source, tmp_path, split=False)
+        assert append(first, source, skip_existing=True).scenes == 2
+        shard = sorted(source.glob("s1a*.npy"))[1]
+        values = np.load(shard)
+        values[1, 2, 3] = 1 - values[1, 2, 3]
+        np.save(shard, values)
+        name = columns(first)["scenes/name"].tolist()[1].decode()
+    else:
+        write_raster(source / "a-vv.tif", make_dn(9, (96, 80)))
+        name = "a"
+    if kind == "file":
+        source = make_file(source, tmp_path / "h5", split=False, **OPTIONS)
+    before = snapshot(tmp_path)
+    with pytest.raises(SourceError, match=rf"scene {name} is in .*vv.h5, but made from another source file: expected"):
+        append(first, [source, rasters["b"]] if kind != "shard" else source, skip_existing=True)
+    assert snapshot(tmp_path) == before
+
+
 def test_what_cannot_be_appended_is_refused(first: Path, rasters: dict[str, Path], tmp_path: Path) -> None:
     extract(first, tmp_path / "part.h5", indices=[0, 1])
     write_raster(tmp_path / "bad" / "d-vv.tif")

@@ -15,13 +15,14 @@ import numpy as np
 
 from sar_h5.conversion import convert_inventory
 from sar_h5.cores import usable_cores
-from sar_h5.derivation.agreement import check_layouts
+from sar_h5.derivation.agreement import check_agreement, check_layouts
 from sar_h5.derivation.derivation_summary import DerivationSummary
 from sar_h5.derivation.making import Making
 from sar_h5.derivation.pieces import Piece, open_piece
 from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.derivation.requests import check_distinct, check_jobs
-from sar_h5.errors import BoundsError, OutputError, SettingError, SourceError
+from sar_h5.derivation.same_scenes import check_same_source, stored_source
+from sar_h5.errors import BadSource, BoundsError, OutputError, SettingError, SourceError
 from sar_h5.job import Scene, check_disk
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
@@ -60,7 +61,8 @@ def append(
     Args:
         path: a file of this package.
         sources: products, GeoTIFFs, shards, directories of these, and files of this package; files come last.
-        skip_existing: whether scenes that the file has already (by their name) are passed over; else they are refused.
+        skip_existing: whether scenes that the file has already are passed over, after a look whether their sources are
+            those that it was made from; else they are refused.
         on_bad_source: "fail" names every broken source and changes nothing; "skip" goes on without them.
         jobs: number of threads; None for as many as this process may use cores.
         progress: whether to show progress on standard error; None shows it on a terminal only.
@@ -70,7 +72,8 @@ def append(
 
     Raises:
         SettingError: where a file is to be appended to itself.
-        SourceError: where sources are missing or broken, or scenes are in the file already.
+        SourceError: where sources are missing or broken, or scenes are in the file already, from these or other
+            sources.
         BoundsError: where shards or files have other bounds.
         FormatError: where a file is none of this package, is damaged, or holds patches of another kind.
         OutputError: where the result cannot be written.
@@ -140,9 +143,10 @@ class _Scenes:
         started = time.perf_counter()
         with ExitStack() as stack:
             old = stack.enter_context(open_piece(self._file))
-            pieces = [self._new_of(old, stack.enter_context(open_piece(path))) for path in self._files]
-            pieces = [piece for piece in pieces if piece.scenes]
+            pieces = [stack.enter_context(open_piece(path)) for path in self._files]
             check_layouts([old, *pieces])
+            check_agreement([old, *pieces], rebased=False)  # before names: they are the same for all polarizations
+            pieces = [piece for piece in (self._new_of(old, piece) for piece in pieces) if piece.scenes]
             check_disk(self._file.parent, self._file.stat().st_size)
             made = self._convert(old, pieces, workplace, on_bad_source, jobs, progress)
             if made is not None:
@@ -160,7 +164,10 @@ class _Scenes:
     def _new_of(self, old: Piece, piece: Piece) -> Piece:
         """Take the scenes of a file that the old one does not have."""
         names, known = piece.scene_names, set(old.scene_names)
-        self._check_new([name for name in names if name in known], piece.name)
+        there = [number for number in piece.scenes if names[number] in known]
+        self._check_new([names[number] for number in there], piece.name)
+        for number in there:
+            check_same_source(old, names[number], stored_source(piece, number), piece.name)
         new = [number for number in piece.scenes if names[number] not in known]
         kept = np.flatnonzero(np.isin(piece.found.index["scene"], new)).astype(np.int64)
         return piece.take(kept, tuple(new))
@@ -192,6 +199,7 @@ class _Scenes:
         self._check_new(
             [scene.info.name for scene in found if scene.info.name in names], _enumerate(map(str, self._sources))
         )
+        inventory.broken += _check_known(old, [scene for scene in found if scene.info.name in names])
         _leave_out(inventory.rasters, names)
         _leave_out(inventory.shards, names)
         if not any((*inventory.rasters.values(), *inventory.shards.values(), inventory.broken)):
@@ -252,6 +260,19 @@ class _Scenes:
             layout=found.settings.layout,
             notes=("all of these scenes are in the file already; it is as it was",),
         )
+
+
+def _check_known(old: Piece, scenes: Iterable[Scene]) -> list[BadSource]:
+    """Refuse scenes that are not those of the file with their names; return what cannot be read."""
+    broken = []
+    for scene in scenes:
+        try:
+            source = scene.identify()
+        except SourceError as error:
+            broken.append(BadSource(scene.info.path, str(error)))
+        else:
+            check_same_source(old, scene.info.name, source, scene.info.path)
+    return broken
 
 
 def _leave_out(scenes: dict[str, list[SceneT]], names: set[str]) -> None:
