@@ -252,12 +252,12 @@ MAY_IMPORT: dict[str, str] = {
     "derivation.appending": (
         "conversion cores derivation.agreement derivation.derivation_summary derivation.making derivation.pieces "
         "derivation.pixel_form derivation.requests derivation.same_scenes errors job pending progress radiometry "
-        "settings shard_job sources.discovery sources.shard_set stated_settings h5py numpy"
+        "settings shard_job sources.discovery sources.shard_set stated_settings summary h5py numpy"
     ),
     "derivation.attributes": "h5py",
     "derivation.common_codes": "derivation.pieces errors palette radiometry numpy",
     "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes survey numpy",
-    "derivation.derivation_summary": "schema shared_blocks.sharing",
+    "derivation.derivation_summary": "errors schema shared_blocks.sharing splits.leakage",
     "derivation.derived_file": (
         "columns derivation.attributes derivation.block_pixels derivation.components derivation.foreign_columns "
         "derivation.joined_splits derivation.patch_chunks derivation.patch_order derivation.pieces "
