@@ -279,7 +279,7 @@ def test_what_cannot_be_appended_is_refused(first: Path, rasters: dict[str, Path
     refuse("e-vv.tif", BadSourceError, tmp_path / "bad")
     refuse("absent", SourceError, tmp_path / "absent")
     other = make_file(rasters["b"], tmp_path / "other", split=False, **(OPTIONS | {"vmax": 27.0, "stride": 16}))
-    refuse("found 1 differences:\n  stride is 32 in", FormatError, other)
+    refuse("found 1 difference:\n  stride is 32 in", FormatError, other)
     append(first, tmp_path / "bad", on_bad_source="skip")
     assert columns(first)["scenes/name"].tolist() == [b"a", b"d"]
     assert "e-vv.tif" in str(attribute(first, "skipped_sources"))
