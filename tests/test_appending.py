@@ -74,13 +74,14 @@ def test_the_result_is_that_of_converting_all_at_once(
         summary = append(first, [rasters["b"], rasters["c"]])
         np.testing.assert_array_equal(held[:], before)
     assert summary.content_digest == attribute(whole, "content_digest")
-    assert summary.sources == (str(first), str(rasters["b"]), str(rasters["c"]))
+    assert summary.sources == (str(rasters["b"]), str(rasters["c"]))
     assert_same(whole, first)
     assert stat.S_IMODE(first.stat().st_mode) == 0o640
     assert verify(first, source=list(rasters.values())).problems == ()
     assert [path.name for path in tmp_path.iterdir()] == ["vv.h5"]
     lines = str(attribute(first, "history")).splitlines()
-    assert [line.split(" ")[1] for line in lines] == ["convert", "convert", "append"]
+    assert [line.split(" ")[1] for line in lines] == ["convert", "append"]
+    assert lines[1].rpartition(" (sar_h5 ")[0].endswith(f" append {rasters['b']} {rasters['c']} to {first}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
@@ -186,6 +187,72 @@ def test_scenes_of_a_file_are_passed_over_one_by_one(first: Path, whole: Path) -
     assert_same(whole, first)
 
 
+def test_the_summary_says_what_was_added_and_what_was_not(
+    first: Path, rasters: dict[str, Path], tmp_path: Path
+) -> None:
+    before = len(columns(first)["index/row"])
+    c = make_file(rasters["c"], tmp_path / "c", split=False, **OPTIONS)
+    write_raster(tmp_path / "more" / "d-vv.tif", np.where(np.arange(96)[:, None] < 40, 0, make_dn(5, (96, 96))))
+    (tmp_path / "more" / "e-vv.tif").write_bytes(b"II*\0 not really")
+    sources = [rasters["a"], tmp_path / "more", c]
+    summary = append(first, sources, skip_existing=True, on_bad_source="skip")
+    counts = dict(zip(columns(first)["scenes/name"].tolist(), columns(first)["scenes/patch_count"], strict=True))
+    added, dropped = counts[b"c"] + counts[b"d"], 9 + 9 - counts[b"c"] - counts[b"d"]
+    assert dropped >= 6
+    assert summary.to_dict()["added"] == {
+        "scenes": 2, "patches": added, "dropped": dropped, "passed_over": 1, "converted": counts[b"d"]
+    }  # fmt: skip
+    text = summary.to_text()
+    assert f"  added     {added} patches from 2 scenes; {dropped} dropped by the quality filter; 1 scene passed" in text
+    assert f"copied as stored: {before + counts[b'c']}; converted: {counts[b'd']}\n" in text
+    assert "compressed again" not in text
+    assert [source.path for source in summary.skipped] == [str(tmp_path / "more" / "e-vv.tif")]
+    assert f"\n  skipped   {tmp_path / 'more' / 'e-vv.tif'}: " in text
+    assert json.loads(json.dumps(summary.to_dict()))["skipped"][0]["reason"] == summary.skipped[0].reason
+    (tmp_path / "more" / "e-vv.tif").unlink()
+    again = append(first, sources, skip_existing=True)
+    assert again.sources == tuple(map(str, sources))
+    assert "  added     0 patches from 0 scenes; 3 scenes passed over, being there already\n" in again.to_text()
+
+
+def test_files_of_another_kind_are_refused_as_such_though_all_names_are_there(first: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copy(first, tmp_path / "vh.h5"))
+    with h5py.File(other, "r+") as f:
+        f.attrs["polarization"] = f["patches"].attrs["polarization"] = "vh"
+    before = snapshot(tmp_path)
+    for skip_existing in (False, True):
+        with pytest.raises(FormatError, match=r"polarization is vv in .*vv.h5 and vh in .*vh.h5"):
+            append(first, other, skip_existing=skip_existing)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["raster", "file", "shard"])
+def test_scenes_of_the_same_name_from_another_source_are_not_passed_over(
+    first: Path, rasters: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    source = tmp_path / "again"
+    if kind == "shard":
+        source.mkdir()
+        make_shards(source, counts=(5, 3))
+        first.unlink()
+        make_file(source, tmp_path, split=False)
+        assert append(first, source, skip_existing=True).scenes == 2
+        shard = sorted(source.glob("s1a*.npy"))[1]
+        values = np.load(shard)
+        values[1, 2, 3] = 1 - values[1, 2, 3]
+        np.save(shard, values)
+        name = columns(first)["scenes/name"].tolist()[1].decode()
+    else:
+        write_raster(source / "a-vv.tif", make_dn(9, (96, 80)))
+        name = "a"
+    if kind == "file":
+        source = make_file(source, tmp_path / "h5", split=False, **OPTIONS)
+    before = snapshot(tmp_path)
+    with pytest.raises(SourceError, match=rf"scene {name} is in .*vv.h5, but made from another source file: expected"):
+        append(first, [source, rasters["b"]] if kind != "shard" else source, skip_existing=True)
+    assert snapshot(tmp_path) == before
+
+
 def test_what_cannot_be_appended_is_refused(first: Path, rasters: dict[str, Path], tmp_path: Path) -> None:
     extract(first, tmp_path / "part.h5", indices=[0, 1])
     write_raster(tmp_path / "bad" / "d-vv.tif")
@@ -212,7 +279,7 @@ def test_what_cannot_be_appended_is_refused(first: Path, rasters: dict[str, Path
     refuse("e-vv.tif", BadSourceError, tmp_path / "bad")
     refuse("absent", SourceError, tmp_path / "absent")
     other = make_file(rasters["b"], tmp_path / "other", split=False, **(OPTIONS | {"vmax": 27.0, "stride": 16}))
-    refuse("found 1 differences:\n  stride is 32 in", FormatError, other)
+    refuse("found 1 difference:\n  stride is 32 in", FormatError, other)
     append(first, tmp_path / "bad", on_bad_source="skip")
     assert columns(first)["scenes/name"].tolist() == [b"a", b"d"]
     assert "e-vv.tif" in str(attribute(first, "skipped_sources"))

@@ -252,13 +252,13 @@ MAY_IMPORT: dict[str, str] = {
     "derivation.agreement": "derivation.pieces errors radiometry schema sources.shard_set",
     "derivation.appending": (
         "conversion cores derivation.agreement derivation.derivation_summary derivation.making derivation.pieces "
-        "derivation.pixel_form derivation.requests errors job pending progress radiometry settings shard_job "
-        "sources.discovery sources.shard_set stated_settings h5py numpy"
+        "derivation.pixel_form derivation.requests derivation.same_scenes errors job pending progress radiometry "
+        "settings shard_job sources.discovery sources.shard_set stated_settings summary h5py numpy"
     ),
     "derivation.attributes": "h5py",
     "derivation.common_codes": "derivation.pieces errors palette radiometry numpy",
     "derivation.counted_scenes": "derivation.pieces opening schema splits.bounds_scenes survey numpy",
-    "derivation.derivation_summary": "schema shared_blocks.sharing",
+    "derivation.derivation_summary": "errors schema shared_blocks.sharing splits.leakage",
     "derivation.derived_file": (
         "columns derivation.attributes derivation.block_pixels derivation.components derivation.foreign_columns "
         "derivation.joined_splits derivation.patch_chunks derivation.patch_order derivation.pieces "
@@ -292,7 +292,7 @@ MAY_IMPORT: dict[str, str] = {
     "derivation.patch_order": "derivation.pieces derivation.same_scenes errors schema numpy",
     "derivation.pieces": "compression errors file_structure opening schema structure_process verify_report h5py numpy",
     "derivation.requests": "errors job radiometry settings",
-    "derivation.same_scenes": "derivation.pieces schema numpy",
+    "derivation.same_scenes": "derivation.pieces errors schema sources.scene numpy",
     "splits.leak_checks": "errors splits.bounds_scenes splits.leakage splits.methods h5py numpy",
     "stated_settings": "file_structure schema settings units",
     "patch_repair": (

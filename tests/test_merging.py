@@ -193,18 +193,21 @@ def test_what_does_not_go_together_is_refused_with_every_reason(wholes: dict[str
     a, b = tmp_path / "a.h5", tmp_path / "b.h5"
     extract(wholes["palette"], a, indices=slice(0, 20))
     extract(wholes["palette"], b, indices=slice(19, 40))
-    refuse(
-        "patch_size is 64 in .*a.h5 and 32(.|\n)*stride(.|\n)*quantity(.|\n)*codes stand for DN is True",
-        a,
-        wholes["shards"],
-    )
+    with pytest.raises(FormatError) as caught:
+        merge([a, wholes["shards"]], tmp_path / "new.h5")
+    title, *lines = str(caught.value).splitlines()
+    assert title == "expected files of the same kind, found 4 differences:"
+    assert [line.split()[0] for line in lines] == ["patch_size", "stride", "min_valid", "quantity"]
+    assert lines[0].startswith(f"  patch_size is 64 in {a} and 32 in {wholes['shards']}: ")
+    assert lines[1].startswith(f"  stride is 32 in {a} and unknown in {wholes['shards']}: ")
     refuse(
         r"layout is patches in .*a.h5 and blocks in .*vv.h5: `sar-h5 repack .*vv.h5 --out NEW --layout patches` makes",
         a,
         wholes["palette blocks"],
     )
     refuse("block_size is 32 in .* and 16 in .*: turn both", wholes["palette blocks"], wholes["overlapping blocks"])
-    refuse("found 1 differences:\n  encoding is palette .* and dn", a, wholes["dn"])
+    refuse("found 1 difference:\n  encoding is palette .* and dn", a, wholes["dn"])
+    refuse("found 1 difference:\n  encoding is palette .* and float32", a, wholes["float32"])
     refuse("1 of its patches are there twice; the first is number 19 of .*a.h5 and number 0 of .*b.h5", a, b)
     refuse("expected each file once", a, b, a, error=SettingError)
     refuse("at least two files", a, error=SettingError)
@@ -219,7 +222,12 @@ def test_what_does_not_go_together_is_refused_with_every_reason(wholes: dict[str
     refuse("the conversion kept .* and .* patches of it", a, tmp_path / "d.h5")
     break_patch(b, 3)
     extract(wholes["palette"], tmp_path / "e.h5", indices=slice(0, 5))
-    refuse("b.h5: patch 3 cannot be read.*sar-h5 repair .*b.h5", tmp_path / "e.h5", b, error=CorruptPatchError)
+    refuse(
+        "b.h5: patch 3 cannot be read.*sar-h5 repair .*b.h5 --out NEW --source SOURCE.*--drop",
+        tmp_path / "e.h5",
+        b,
+        error=CorruptPatchError,
+    )
     (tmp_path / "f.h5").write_bytes(b"hello")
     refuse("f.h5: its structure is damaged", a, tmp_path / "f.h5")
 
@@ -244,7 +252,7 @@ def test_splits_are_joined_and_measured_again(wholes: dict[str, Path], tmp_path:
         merge([a, b], tmp_path / "leaks.h5")
     assert snapshot(tmp_path) == before
     split_file([a, b], SceneSplit((0.5, 0.5, 0), seed=3), overwrite=True)
-    with pytest.warns(LeakageWarning, match="cover the same ground"):
+    with pytest.warns(LeakageWarning, match="alike.h5: splits 'default': 1 pair of scenes .* the same ground"):
         summary = merge([a, b], tmp_path / "alike.h5")
     assert summary.warnings
     with warnings.catch_warnings():
@@ -281,7 +289,7 @@ def test_the_command_merges(
     outcome = line.run("merge", a, b, "--out", out, "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["content_digest"] == attribute(wholes["palette"], "content_digest")
-    assert outcome.err.startswith(f"sar-h5: warning: {out}: 1 pair of scenes")
+    assert outcome.err.startswith(f"sar-h5: warning: {out}: splits 'default': 1 pair of scenes")
     assert "is there already" in line.refuse("merge", a, b, "--out", out, untouched=tmp_path)
     assert line.run("verify", out).code == 0
     assert line.run("merge", a, b).code == 2

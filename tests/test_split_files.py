@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from sar_h5 import (
     verify,
 )
 from sar_h5.errors import FormatError, OutputError, OutputExistsError, SettingError, SourceError
-from sar_h5.splits.leakage import LeakageWarning
+from sar_h5.splits.leak_checks import describe_leaks
+from sar_h5.splits.leakage import LeakageWarning, read_split_source
 from sar_h5.splits.methods import SplitMethod, method_from_attrs
 from tests.command_line import snapshot
 from tests.conftest import make_shards
@@ -211,7 +213,7 @@ def test_leaks_of_ground_and_bounds_are_warned_of(files: list[Path]) -> None:
     ground, bounds = (str(warning.message) for warning in caught)
     assert (ground, bounds) == report.warnings
     # Of 10 pairs of dates, 3 are within train.
-    assert "vv.h5: 7 pairs of scenes of different splits cover the same ground" in ground
+    assert "vv.h5: splits 'default': 7 pairs of scenes of different splits cover the same ground" in ground
     assert "--by block" in ground
     assert "vv.h5: bounds were computed on 2 scenes not wholly in train (S1A_IW_GRDH" in bounds
     assert f"--bounds-from {files[0]}" in bounds
@@ -224,6 +226,11 @@ def test_leaks_of_ground_and_bounds_are_warned_of(files: list[Path]) -> None:
     (bounds,) = (str(warning.message) for warning in caught)  # co-registered: blocks keep places apart
     assert "computed on 5 scenes" in bounds
     assert "--vmin and --vmax" in bounds
+    with h5py.File(files[0]) as f:  # scenes of other grids
+        overlap = replace(split_overlap(files[0], "blocks"), scene_pairs=9)
+        ground, _ = describe_leaks(f, read_split_source(f, files[0]), f["splits/blocks"][:], overlap)
+    assert "vv.h5: splits 'blocks': 9 pairs of scenes" in ground
+    assert "--by block" not in ground
 
 
 def test_nothing_is_warned_of_where_nothing_leaks(converted: Path, tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ _ADVICE = {
     "units": "files of different sources do not mix; convert all of it from one kind",
     "codes stand for DN": "files of shards and of products do not mix; convert all of it from the products",
 }
+_FOLLOWING = {
+    "quantity": ("invalid_code", "units", "codes stand for DN"),
+    "encoding": ("invalid_code", "codes stand for DN"),
+}
+"""What differs for no other reason where one of these does."""
 
 
 def check_agreement(pieces: Sequence[Piece], *, rebased: bool) -> None:
@@ -37,16 +42,11 @@ def check_agreement(pieces: Sequence[Piece], *, rebased: bool) -> None:
         FormatError: where they differ, with every difference.
         BoundsError: where nothing but their bounds differs.
     """
-    first = pieces[0]
-    lines = [
-        f"{name} is {ours} in {first.name} and {theirs} in {other.name}: {_ADVICE[name]}"
-        for other in pieces[1:]
-        for (name, ours), theirs in zip(_terms(first).items(), _terms(other).values(), strict=True)
-        if ours != theirs and not (name == "places" and None in (ours, theirs))
-    ]
+    lines = [line for other in pieces[1:] for line in _differences(pieces[0], other)]
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
-        raise FormatError(f"expected files of the same kind, found {len(lines)} differences:{listed}")
+        count = "1 difference" if len(lines) == 1 else f"{len(lines):,} differences"
+        raise FormatError(f"expected files of the same kind, found {count}:{listed}")
     if not rebased:
         _check_bounds(pieces)
 
@@ -86,6 +86,24 @@ def check_layouts(pieces: Sequence[Piece]) -> None:
                 f"block_size is {ours.block_size} in {first.name} and {theirs.block_size} in {other.name}: turn both "
                 "into layout patches with `sar-h5 repack FILE --out NEW --layout patches`, and their merger back"
             )
+
+
+def _differences(first: Piece, other: Piece) -> list[str]:
+    ours, theirs = _terms(first), _terms(other)
+    names = [name for name in ours if ours[name] != theirs[name]]
+    follow = {name for reason in names for name in _FOLLOWING.get(reason, ())}
+    return [
+        f"{name} is {_word(ours[name])} in {first.name} and {_word(theirs[name])} in {other.name}: {_ADVICE[name]}"
+        for name in names
+        if name not in follow and not (name == "places" and None in (ours[name], theirs[name]))
+    ]
+
+
+def _word(value: object) -> str:
+    """Write a value down as a user would say it."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return "unknown" if value == UNKNOWN else str(value)
 
 
 def _name_places(piece: Piece) -> str | None:

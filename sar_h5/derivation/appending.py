@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -15,13 +15,14 @@ import numpy as np
 
 from sar_h5.conversion import convert_inventory
 from sar_h5.cores import usable_cores
-from sar_h5.derivation.agreement import check_layouts
-from sar_h5.derivation.derivation_summary import DerivationSummary
+from sar_h5.derivation.agreement import check_agreement, check_layouts
+from sar_h5.derivation.derivation_summary import Addition, DerivationSummary
 from sar_h5.derivation.making import Making
 from sar_h5.derivation.pieces import Piece, open_piece
 from sar_h5.derivation.pixel_form import PixelForm
 from sar_h5.derivation.requests import check_distinct, check_jobs
-from sar_h5.errors import BoundsError, OutputError, SettingError, SourceError
+from sar_h5.derivation.same_scenes import check_same_source, stored_source
+from sar_h5.errors import BadSource, BoundsError, OutputError, SettingError, SourceError
 from sar_h5.job import Scene, check_disk
 from sar_h5.pending import PendingFile
 from sar_h5.progress import Progress
@@ -31,6 +32,7 @@ from sar_h5.shard_job import SCALED
 from sar_h5.sources.discovery import Inventory, discover
 from sar_h5.sources.shard_set import same_bounds
 from sar_h5.stated_settings import conversion_settings
+from sar_h5.summary import FileSummary
 
 SceneT = TypeVar("SceneT", bound=Scene)
 
@@ -60,7 +62,8 @@ def append(
     Args:
         path: a file of this package.
         sources: products, GeoTIFFs, shards, directories of these, and files of this package; files come last.
-        skip_existing: whether scenes that the file has already (by their name) are passed over; else they are refused.
+        skip_existing: whether scenes that the file has already are passed over, after a look whether their sources are
+            those that it was made from; else they are refused.
         on_bad_source: "fail" names every broken source and changes nothing; "skip" goes on without them.
         jobs: number of threads; None for as many as this process may use cores.
         progress: whether to show progress on standard error; None shows it on a terminal only.
@@ -70,7 +73,8 @@ def append(
 
     Raises:
         SettingError: where a file is to be appended to itself.
-        SourceError: where sources are missing or broken, or scenes are in the file already.
+        SourceError: where sources are missing or broken, or scenes are in the file already, from these or other
+            sources.
         BoundsError: where shards or files have other bounds.
         FormatError: where a file is none of this package, is damaged, or holds patches of another kind.
         OutputError: where the result cannot be written.
@@ -126,6 +130,7 @@ class _Scenes:
 
     def __init__(self, file: Path, sources: list[Path], files: list[Path], *, skip_existing: bool) -> None:
         self._file, self._sources, self._files, self._skips = file, sources, files, skip_existing
+        self._passed_over: set[str] = set()
         self.found_new = False
 
     def write(
@@ -140,37 +145,58 @@ class _Scenes:
         started = time.perf_counter()
         with ExitStack() as stack:
             old = stack.enter_context(open_piece(self._file))
-            pieces = [self._new_of(old, stack.enter_context(open_piece(path))) for path in self._files]
-            pieces = [piece for piece in pieces if piece.scenes]
+            pieces = [stack.enter_context(open_piece(path)) for path in self._files]
             check_layouts([old, *pieces])
+            check_agreement([old, *pieces], rebased=False)  # before names: they are the same for all polarizations
+            pieces = [piece for piece in (self._new_of(old, piece) for piece in pieces) if piece.scenes]
             check_disk(self._file.parent, self._file.stat().st_size)
             made = self._convert(old, pieces, workplace, on_bad_source, jobs, progress)
             if made is not None:
-                pieces.insert(0, stack.enter_context(open_piece(made)))
+                pieces.insert(0, _without_history(stack.enter_context(open_piece(Path(made.path)))))
             self.found_new = bool(pieces)
             if not pieces:
                 return self._unchanged(old, time.perf_counter() - started)
-            operation = f"append {' '.join(map(str, (*self._sources, *self._files)))} to {self._file}"
+            operation = f"append {' '.join(self._source_names)} to {self._file}"
             with Progress(progress) as bar:
                 # Blocks of shards whose stride is unknown may have come out with another side: then they are cut anew.
                 summary = Making([old, *pieces], operation, None, jobs, PixelForm.of(old)).run(pending, bar)
-        sources = tuple(map(str, (self._file, *self._sources, *self._files)))
-        return dataclasses.replace(summary, sources=sources, seconds=time.perf_counter() - started)
+        dropped = {name: count for piece in pieces for name, count in _dropped(piece)}  # parts share a scene
+        return dataclasses.replace(
+            summary,
+            sources=self._source_names,
+            seconds=time.perf_counter() - started,
+            added=Addition(
+                scenes=summary.scenes - len(old.scene_names),
+                patches=summary.patches - old.found.count,
+                dropped=sum(dropped.values()),
+                passed_over=len(self._passed_over),
+                converted=0 if made is None else made.patches,
+            ),
+            skipped=() if made is None else made.skipped,
+        )
+
+    @property
+    def _source_names(self) -> tuple[str, ...]:
+        return tuple(map(str, (*self._sources, *self._files)))
 
     def _new_of(self, old: Piece, piece: Piece) -> Piece:
         """Take the scenes of a file that the old one does not have."""
         names, known = piece.scene_names, set(old.scene_names)
-        self._check_new([name for name in names if name in known], piece.name)
+        there = [number for number in piece.scenes if names[number] in known]
+        self._pass_over([names[number] for number in there], piece.name)
+        for number in there:
+            check_same_source(old, names[number], stored_source(piece, number), piece.name)
         new = [number for number in piece.scenes if names[number] not in known]
         kept = np.flatnonzero(np.isin(piece.found.index["scene"], new)).astype(np.int64)
         return piece.take(kept, tuple(new))
 
-    def _check_new(self, known: Sequence[str], where: str) -> None:
+    def _pass_over(self, known: Sequence[str], where: str) -> None:
         if known and not self._skips:
             raise SourceError(
                 f"{where}: {self._file} has {len(known):,} of its scenes already ({_enumerate(known)}); pass "
                 "--skip-existing to append only the others; nothing was changed"
             )
+        self._passed_over.update(known)
 
     def _convert(
         self,
@@ -180,8 +206,8 @@ class _Scenes:
         on_bad_source: BadSourcePolicy,
         jobs: int,
         progress: bool | None,
-    ) -> Path | None:
-        """Convert the new scenes of the sources, and return the file; None where there are none."""
+    ) -> FileSummary | None:
+        """Convert the new scenes of the sources to a file; None where there are none."""
         if not self._sources:
             return None
         settings = old.found.settings
@@ -189,9 +215,10 @@ class _Scenes:
         self._check_kind(old, inventory)
         names = set(old.scene_names)
         found = [*inventory.rasters.get(settings.polarization, ()), *inventory.shards.get(settings.polarization, ())]
-        self._check_new(
+        self._pass_over(
             [scene.info.name for scene in found if scene.info.name in names], _enumerate(map(str, self._sources))
         )
+        inventory.broken += _check_known(old, [scene for scene in found if scene.info.name in names])
         _leave_out(inventory.rasters, names)
         _leave_out(inventory.shards, names)
         if not any((*inventory.rasters.values(), *inventory.shards.values(), inventory.broken)):
@@ -207,10 +234,10 @@ class _Scenes:
             on_bad_source=on_bad_source,
         )
         there = sum(piece.path.stat().st_size for piece in (old, *others))
-        convert_inventory(
+        made = convert_inventory(
             inventory, self._sources, workplace, stated, reserved_nbytes=there, progress=progress
         )  # fmt: skip
-        return workplace / f"{settings.polarization}.h5"
+        return made[settings.polarization]
 
     def _check_kind(self, old: Piece, inventory: Inventory) -> None:
         """Refuse sources of another kind, or with other bounds, before any of them is read."""
@@ -235,7 +262,7 @@ class _Scenes:
         found = old.found
         return DerivationSummary(
             path=old.name,
-            sources=(old.name,),
+            sources=self._source_names,
             scenes=len(old.scene_names),
             patches=found.count,
             left_out=0,
@@ -250,8 +277,35 @@ class _Scenes:
             seconds=seconds,
             content_digest=found.attributes.get("content_digest", ""),
             layout=found.settings.layout,
+            added=Addition(passed_over=len(self._passed_over)),
             notes=("all of these scenes are in the file already; it is as it was",),
         )
+
+
+def _without_history(piece: Piece) -> Piece:
+    """Forget how a file was made that nobody asked for."""
+    return dataclasses.replace(
+        piece, found=dataclasses.replace(piece.found, attributes={**piece.found.attributes, "history": ""})
+    )
+
+
+def _dropped(piece: Piece) -> Iterator[tuple[str, int]]:
+    """Yield the name of each scene taken, and how many of its patches the quality filter dropped."""
+    for scene in piece.scenes:
+        yield piece.scene_names[scene], int(piece.found.scenes["dropped_count"][scene])
+
+
+def _check_known(old: Piece, scenes: Iterable[Scene]) -> list[BadSource]:
+    """Refuse scenes that are not those of the file with their names; return what cannot be read."""
+    broken = []
+    for scene in scenes:
+        try:
+            source = scene.identify()
+        except SourceError as error:
+            broken.append(BadSource(scene.info.path, str(error)))
+        else:
+            check_same_source(old, scene.info.name, source, scene.info.path)
+    return broken
 
 
 def _leave_out(scenes: dict[str, list[SceneT]], names: set[str]) -> None:

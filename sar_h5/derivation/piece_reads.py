@@ -110,6 +110,7 @@ def corrupt_patch(piece: Piece, number: int, reason: str) -> CorruptPatchError:
     """Return what to raise where a patch of a piece cannot be read, or holds what it cannot."""
     name = piece.scene_names[int(piece.found.index["scene"][number])]
     advice = (
-        f"`sar-h5 repair {piece.name} --out NEW` makes broken patches again, or leaves them out; nothing was written"
+        f"`sar-h5 repair {piece.name} --out NEW --source SOURCE` makes broken patches again, with --drop instead of "
+        "--source it leaves them out; nothing was written"
     )
     return CorruptPatchError.at(piece.name, number, reason, place=f"scene {name}", advice=advice)

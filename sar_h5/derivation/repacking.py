@@ -164,6 +164,9 @@ def _runs(piece: Piece, reads: IntactReads) -> Iterator[Patches]:
 def _read(piece: Piece, reads: IntactReads, numbers: npt.NDArray[np.int64]) -> Patches:
     patches, broken = reads.read(numbers)
     for position, reason in sorted(broken.items()):
-        advice = f"`sar-h5 repair {piece.name} --out NEW` makes broken patches again; nothing was written"
+        advice = (
+            f"`sar-h5 repair {piece.name} --out NEW --source SOURCE` makes broken patches again, with --drop instead "
+            "of --source it leaves them out; nothing was written"
+        )
         raise CorruptPatchError.at(piece.name, int(numbers[position]), reason, advice=advice)
     return patches

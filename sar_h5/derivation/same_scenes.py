@@ -6,6 +6,8 @@ import numpy as np
 
 from sar_h5 import schema
 from sar_h5.derivation.pieces import Piece
+from sar_h5.errors import SourceError
+from sar_h5.sources.scene import SourceFile
 
 _OWN = frozenset({"source_path", "patch_start", "patch_count", "gcp_start"})
 """What may differ: the folder that the source lay in, and what is counted in each file on its own."""
@@ -32,3 +34,31 @@ def find_difference(one: Piece, scene: int, other: Piece, other_scene: int) -> s
     if not np.array_equal(one.scene_gcps(scene), other.scene_gcps(other_scene), equal_nan=True):
         return "its ground control points differ"
     return None
+
+
+def stored_source(piece: Piece, scene: int) -> SourceFile:
+    """Return size and checksum of the file that a scene was made from."""
+    scenes = piece.found.scenes
+    return SourceFile(int(scenes["source_size"][scene]), int(scenes["source_checksum"][scene]))
+
+
+def check_same_source(piece: Piece, name: str, found: SourceFile, where: str) -> None:
+    """Refuse a scene of the name of one that a file has, made from something else.
+
+    Args:
+        piece: the file.
+        name: of the scene.
+        found: size and checksum of what the other scene is made from.
+        where: that one's source or file, for the message.
+
+    Raises:
+        SourceError: where they differ.
+    """
+    expected = stored_source(piece, piece.scene_names.index(name))
+    if found != expected:
+        raise SourceError(
+            f"{where}: scene {name} is in {piece.name}, but made from another source file: expected "
+            f"{expected.nbytes:,} bytes with checksum {expected.crc32:08x}, found {found.nbytes:,} with "
+            f"{found.crc32:08x}; leave it out of the sources, or the old one out of the file with `sar-h5 extract "
+            "--where \"scene_name != '...'\"`; nothing was changed"
+        )

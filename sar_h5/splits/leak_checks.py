@@ -38,20 +38,22 @@ def describe_leaks(
         codes: uint8 (N,), the split of each patch.
         overlap: what the splits share.
     """
-    notes = []
+    notes, place = [], f"{source.path}: splits {overlap.name!r}"
     if overlap.pixels or overlap.unknown:
         notes.append(
-            f"{source.path}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
+            f"{place}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
         )
     elif overlap.scene_pairs > 0:
+        advice = "; blocks of co-registered rasters (--by block) keep places apart"
         notes.append(
-            f"{source.path}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same "
-            "ground, as repeat passes do, so that training knows places of val and test, though not their pixels; "
-            "blocks of co-registered rasters (--by block) keep places apart"
+            f"{place}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same ground, "
+            "as repeat passes do, so that training knows places of val and test, though not their pixels"
+            + advice
+            * (not isinstance(overlap.method, BlockSplit))
         )
     if isinstance(overlap.method, BlockSplit) and (loose := source.places.loose_ends):
         notes.append(
-            f"{source.path}: places were recovered from shared pixels, and {count_noun(loose, 'part')} of scenes hang "
+            f"{place}: places were recovered from shared pixels, and {count_noun(loose, 'part')} of scenes hang "
             "together with no other: no pixel is shared, but the guard between blocks does not hold between them"
         )
     if outside := scenes_outside_train(file, source.places, codes):
