@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy.typing as npt
 
 from sar_h5 import schema
 from sar_h5.conversion_kernels import look_up
-from sar_h5.errors import SourceError
+from sar_h5.errors import FormatError, SourceError
 from sar_h5.file_structure import Structure
 from sar_h5.intact_reads import IntactReads
+from sar_h5.opening import name_damage, open_file
 from sar_h5.progress import Progress
 from sar_h5.source_patches import SourceBatch, SourcePatches
+from sar_h5.splits.bounds_scenes import read_names
 from sar_h5.verify_report import Problem, ProblemKind
 from sar_h5.workers import in_order
 
@@ -39,6 +42,7 @@ class _Extra:
 
 
 def check_source(
+    path: str | Path,
     reads: IntactReads,
     found: Structure,
     sources: Sequence[str | Path],
@@ -50,7 +54,8 @@ def check_source(
     """Compare patches of a file with its source, converted again.
 
     Args:
-        reads: of the file.
+        path: the file.
+        reads: of it.
         found: its structure.
         sources: products, GeoTIFFs or shards.
         numbers: int64 (n,), which patches to compare.
@@ -63,14 +68,16 @@ def check_source(
     """
     wanted = np.zeros(found.count, np.bool_)
     wanted[numbers] = True
-    return SourceCheck(reads, found, SourcePatches(found, sources, jobs), wanted, readable, jobs, progress).check()
+    source = SourcePatches(found, sources, jobs)
+    return SourceCheck(path, reads, found, source, wanted, readable, jobs, progress).check()
 
 
 class SourceCheck:
     """Compares a file with its source.
 
     Args:
-        reads: of the file.
+        path: the file.
+        reads: of it.
         found: its structure.
         source: its source, converted again.
         wanted: bool (N,), which patches to compare.
@@ -81,6 +88,7 @@ class SourceCheck:
 
     def __init__(
         self,
+        path: str | Path,
         reads: IntactReads,
         found: Structure,
         source: SourcePatches,
@@ -89,7 +97,7 @@ class SourceCheck:
         jobs: int,
         progress: Progress,
     ) -> None:
-        self._reads, self._found, self._source = reads, found, source
+        self._path, self._reads, self._found, self._source = path, reads, found, source
         self._wanted, self._readable, self._jobs, self._progress = wanted, readable, jobs, progress
         self._compares_codes = source.storage.from_dn and found.lut is not None
         self.problems: list[Problem] = []
@@ -97,6 +105,8 @@ class SourceCheck:
     def check(self) -> list[Problem]:
         """Compare all scenes with a wanted patch, and return the problems."""
         self._check_table()
+        if self._is_another_source():
+            return self.problems
         starts, counts = self._found.scenes["patch_start"], self._found.scenes["patch_count"]
         ends = starts + counts
         scenes = [
@@ -139,6 +149,20 @@ class SourceCheck:
             )
             self._add(f"/{schema.LUT}", ProblemKind.DIFFERENT, message)
 
+    def _is_another_source(self) -> bool:
+        """Report it where the source has no scene of the file, whose names would only be a long list."""
+        count = len(self._found.scenes["name"])
+        if not count or any(self._source.path(scene) is not None for scene in range(count)):
+            return False
+        scenes = f"none of the {count:,} scenes" if count > 1 else f"not the one scene {self._found.scenes['name'][0]}"
+        message = f"the source has {scenes} of the file; is it another one?{self._broken()}"
+        self._add(f"/{schema.SCENES}/name", ProblemKind.MISSING, message)
+        return True
+
+    def _broken(self) -> str:
+        """Return what of the source cannot be used, for the end of a message."""
+        return f" Broken: {'; '.join(map(str, self._source.broken))}" if self._source.broken else ""
+
     def _report_absent(self, scene: int) -> None:
         name = self._found.scenes["name"][scene]
         broken = "; ".join(str(item) for item in self._source.broken)
@@ -146,7 +170,10 @@ class SourceCheck:
         self._add(f"/{schema.SCENES}/name[{scene}]", ProblemKind.MISSING, message)
 
     def _report_scenes_left_out(self) -> None:
-        names = sorted(set(self._source.names) - set(self._found.scenes["name"].tolist()))
+        held = set(self._found.scenes["name"].tolist())
+        absent = {name: path for name, path in self._source.paths.items() if name not in held}
+        skipped = _skipped_sources(self._path) if absent else []
+        names = sorted(name for name, path in absent.items() if not _is_listed(path, skipped))
         if len(names) <= self._found.left_out_scenes:
             return
         on_purpose = self._found.left_out_scenes
@@ -275,3 +302,20 @@ class SourceCheck:
         name = scenes["name"][index["scene"][number]]
         row, col = (int(axis[number]) for axis in self._found.told_places)
         return f" ({name}{f', row {row} col {col}' if row >= 0 else ''})"
+
+
+def _skipped_sources(path: str | Path) -> list[str]:
+    """Return what a file says was left out when it was made, as "path: reason"."""
+    # Where the attribute cannot be read, that is on the list of problems already.
+    with contextlib.suppress(FormatError), name_damage(path), open_file(path) as file:
+        return read_names(file, "skipped_sources")
+    return []
+
+
+def _is_listed(path: str, skipped: Sequence[str]) -> bool:
+    """Tell whether a source is among those that were skipped; a relative path may have been so to another directory."""
+    listed = [Path(line.partition(": ")[0]).parts for line in skipped]
+    there = Path(path).absolute().parts
+    return any(line.startswith(f"{path}: ") for line in skipped) or any(
+        parts and there[-len(parts) :] == parts for parts in listed
+    )

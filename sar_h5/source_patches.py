@@ -86,9 +86,9 @@ class SourcePatches:
         self._scenes = {scene.info.name: scene for scene in self._job.scenes}
 
     @property
-    def names(self) -> list[str]:
-        """The names of the source's scenes."""
-        return list(self._scenes)
+    def paths(self) -> dict[str, str]:
+        """Where the source's scenes lie, by their names."""
+        return {name: str(scene.info.path) for name, scene in self._scenes.items()}
 
     def path(self, scene: int) -> str | None:
         """Return where scene number ``scene`` of the file lies in the source; None where it is not there."""

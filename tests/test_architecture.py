@@ -240,8 +240,8 @@ MAY_IMPORT: dict[str, str] = {
         "sources.discovery sources.scene stated_settings workers numpy"
     ),
     "source_comparison": (
-        "conversion_kernels errors file_structure intact_reads progress schema source_patches verify_report workers "
-        "numpy"
+        "conversion_kernels errors file_structure intact_reads opening progress schema source_patches "
+        "splits.bounds_scenes verify_report workers numpy"
     ),
     "verification": (
         "cores errors file_structure intact_reads patch_checks patch_spread progress structure_process verify_report "

@@ -84,7 +84,7 @@ def test_a_bad_shard_is_refused_by_name_and_skipped_on_request(command: CommandL
         (listed,) = f.attrs["skipped_sources"]
         assert listed.startswith(f"{bad}: ")
         assert len(f["patches"]) == 7
-    assert verify(tmp_path / "h5" / "vv.h5").ok
+    assert verify(tmp_path / "h5" / "vv.h5", source=tmp_path).problems == ()
     assert f"skipped    {bad}: " in command.run("info", tmp_path / "h5" / "vv.h5").out
 
 
@@ -154,7 +154,7 @@ def test_a_bad_raster_is_refused_by_name_and_skipped_on_request(
     data = json.loads(outcome.out)
     assert [entry["path"] for entry in data["skipped"]] == [str(bad)]
     assert data["files"][0]["scenes"] == 1
-    assert verify(tmp_path / "h5" / "vv.h5").ok
+    assert verify(tmp_path / "h5" / "vv.h5", source=source).problems == ()
 
     alone = command.refuse("convert", bad, "--out", tmp_path / "other", *arguments[4:], untouched=tmp_path)
     assert reason in alone

@@ -120,6 +120,46 @@ def test_what_the_file_lacks_is_named_too(tmp_path: Path) -> None:
     assert "expected scene s1a-iw-grd-20220110t031653-20220110t031718-046200-053ed0" in found["/scenes/name"]
 
 
+def test_only_what_was_skipped_may_lack_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    make_shards(tmp_path / "in", counts=(5, 3, 2), size=32)
+    bad, good, _ = sorted((tmp_path / "in").glob("s1a-*.npy"))
+    sound = bad.read_bytes()
+    np.save(bad, np.full((5, 32, 32), 2, np.float32))
+    monkeypatch.chdir(tmp_path)
+    convert("in", "h5", on_bad_source="skip")
+    path = tmp_path / "h5" / "vv.h5"
+    assert verify(path, source="in").problems == ()
+    bad.write_bytes(sound)  # mended since, and still the file's own choice
+    monkeypatch.chdir("/")
+    assert verify(path, source=tmp_path / "in").problems == ()
+    # Another one of that name, elsewhere, is another scene.
+    (tmp_path / "in" / "metadata.npy").unlink()
+    (tmp_path / "other").mkdir()
+    shutil.move(bad, tmp_path / "other")
+    (problem,) = verify(path, source=[tmp_path / "in", tmp_path / "other"]).problems
+    assert (problem.place, str(problem.kind)) == ("/scenes/name", "missing")
+    assert good.is_file()
+
+
+def test_a_source_that_has_no_scene_of_the_file_is_told_in_one_line(tmp_path: Path) -> None:
+    for name, first_day in (("in", 1), ("other", 11)):
+        (tmp_path / name).mkdir()
+        make_shards(tmp_path / name, counts=(2, 2, 2), size=32)
+        for number, shard in enumerate(sorted((tmp_path / name).glob("s1a-*.npy"))):
+            shard.rename(tmp_path / name / f"scene{first_day + number}-vv.npy")
+        (tmp_path / name / "metadata.npy").unlink()
+    convert(tmp_path / "in", tmp_path / "h5", vmin=14.0, vmax=24.0)
+    (problem,) = verify(tmp_path / "h5" / "vv.h5", source=tmp_path / "other").problems
+    assert (problem.place, str(problem.kind)) == ("/scenes/name", "missing")
+    assert problem.message == "the source has none of the 3 scenes of the file; is it another one?"
+    convert(tmp_path / "in" / "scene1-vv.npy", tmp_path / "one", vmin=14.0, vmax=24.0)
+    (tmp_path / "other" / "scene12-vv.npy").write_bytes(b"no array")
+    (problem,) = verify(tmp_path / "one" / "vv.h5", source=tmp_path / "other").problems
+    assert problem.message.startswith("the source has not the one scene scene1 of the file; is it another one? Broken: ")
+    assert "scene12-vv.npy: expected a .npy" in problem.message
+
+
 def test_damaged_patches_are_listed_once_and_a_table_of_other_bounds_is_found(products: Path, tmp_path: Path) -> None:
     convert(products, tmp_path, patch_size=64, stride=64, polarization="vv")
     path = tmp_path / "vv.h5"
