@@ -267,7 +267,7 @@ def test_known_scenes_that_cannot_be_read_are_broken_sources(
 
     monkeypatch.setattr(GeoTiffScene, "identify", fail)
     sources = [rasters["a"], rasters["b"]]
-    with pytest.raises(BadSourceError, match="a-vv.tif: cannot be read: Input/output error"):
+    with pytest.raises(BadSourceError, match=r"a-vv.tif: cannot be read: Input/output error"):
         append(first, sources, skip_existing=True)
     assert snapshot(tmp_path) == before
     summary = append(first, sources, skip_existing=True, on_bad_source="skip")
