@@ -20,8 +20,10 @@ from sar_h5 import append, extract, verify
 from sar_h5.compression import Codec
 from sar_h5.derivation import appending
 from sar_h5.derivation.patch_chunks import PatchChunks
-from sar_h5.errors import BadSourceError, BoundsError, FormatError, OutputError, SettingError, SourceError
+from sar_h5.errors import BadSource, BadSourceError, BoundsError, FormatError, OutputError, SettingError, SourceError
 from sar_h5.pending import PendingFile
+from sar_h5.sources.rasters import GeoTiffScene
+from sar_h5.sources.scene import SourceFile
 from sar_h5.writer import FileWriter
 from tests.block_files import make_overlapping_shards
 from tests.command_line import CommandLine, snapshot
@@ -251,6 +253,26 @@ def test_scenes_of_the_same_name_from_another_source_are_not_passed_over(
     with pytest.raises(SourceError, match=rf"scene {name} is in .*vv.h5, but made from another source file: expected"):
         append(first, [source, rasters["b"]] if kind != "shard" else source, skip_existing=True)
     assert snapshot(tmp_path) == before
+
+
+def test_known_scenes_that_cannot_be_read_are_broken_sources(
+    first: Path, rasters: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identify, before = GeoTiffScene.identify, snapshot(tmp_path)
+
+    def fail(scene: GeoTiffScene) -> SourceFile:
+        if scene.info.name == "a":
+            raise SourceError("cannot be read: Input/output error")
+        return identify(scene)
+
+    monkeypatch.setattr(GeoTiffScene, "identify", fail)
+    sources = [rasters["a"], rasters["b"]]
+    with pytest.raises(BadSourceError, match=r"a-vv.tif: cannot be read: Input/output error"):
+        append(first, sources, skip_existing=True)
+    assert snapshot(tmp_path) == before
+    summary = append(first, sources, skip_existing=True, on_bad_source="skip")
+    assert summary.skipped == (BadSource(str(rasters["a"]), "cannot be read: Input/output error"),)
+    assert columns(first)["scenes/name"].tolist() == [b"a", b"b"]
 
 
 def test_what_cannot_be_appended_is_refused(first: Path, rasters: dict[str, Path], tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def append(
     """Add scenes to a file, behind those that it has.
 
     They are converted as the file says: patch size, stride, bounds, quality filter, encoding, layout, codec. The
-    result has the content of one conversion of all scenes with these bounds. It takes the place of the file at the end,
-    in one go: however the run ends, the file is as it was or complete. Meanwhile it takes its size once more on the
-    disk.
+    result has the content of one conversion of all scenes with these bounds, apart from the order of scenes, and so the
+    digest, where the sources sort otherwise. It takes the place of the file at the end, in one go: however the run
+    ends, the file is as it was or complete. Meanwhile it takes its size once more on the disk.
 
     Bounds that were percentiles stay those of the scenes that gave them, and so does the histogram; where bounds were
     given, the histogram counts the new scenes as well.
