@@ -78,7 +78,9 @@ def verify(
         if source is not None:
             given = [source] if isinstance(source, (str, Path)) else list(source)
             checks = import_module("sar_h5.source_comparison")  # which needs rasterio and takes a second to load
-            problems += checks.check_source(path, reads, report.structure, given, numbers, ~patches.broken, threads, bar)
+            problems += checks.check_source(
+                path, reads, report.structure, given, numbers, ~patches.broken, threads, bar
+            )
     return VerifyReport(str(path), len(numbers), tuple(problems))
 
 

@@ -44,13 +44,13 @@ def describe_leaks(
             f"{place}: forced splits leak: {overlap.describe_overlap()}; scores on val and test will be too good"
         )
     elif overlap.scene_pairs > 0:
-        advice = "; blocks of co-registered rasters (--by block) keep places apart"
-        notes.append(
+        note = (
             f"{place}: {count_noun(overlap.scene_pairs, 'pair')} of scenes of different splits cover the same ground, "
             "as repeat passes do, so that training knows places of val and test, though not their pixels"
-            + advice
-            * (not isinstance(overlap.method, BlockSplit))
         )
+        if not isinstance(overlap.method, BlockSplit):
+            note += "; blocks of co-registered rasters (--by block) keep places apart"
+        notes.append(note)
     if isinstance(overlap.method, BlockSplit) and (loose := source.places.loose_ends):
         notes.append(
             f"{place}: places were recovered from shared pixels, and {count_noun(loose, 'part')} of scenes hang "
