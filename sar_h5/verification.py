@@ -77,8 +77,11 @@ def verify(
         if source is not None:
             given = [source] if isinstance(source, (str, Path)) else list(source)
             checks = import_module("sar_h5.source_comparison")  # which needs rasterio and takes a second to load
-            problems += checks.check_source(path, reads, report.structure, given, numbers, ~patches.broken, threads, bar)
-    return VerifyReport(str(path), len(numbers), tuple(problems))
+            problems += checks.check_source(
+                path, reads, report.structure, given, numbers, ~patches.broken, threads, bar
+            )
+    is_sample = len(numbers) < report.structure.count
+    return VerifyReport(str(path), len(numbers), tuple(problems), report.structure.count, seed if is_sample else None)
 
 
 def _choose(found: Structure, sample: int | None, seed: int) -> npt.NDArray[np.int64]:

@@ -196,7 +196,7 @@ MAY_IMPORT: dict[str, str] = {
         "chunk_table errors file_objects file_structure opening schema text_checksum verify_report h5py numpy"
     ),
     "structure_worker": "structure_checks",
-    "structure_process": "file_structure verify_report",
+    "structure_process": "file_structure pending superblock verify_report",
     "intact_reads": "buffers bulk_reads chunks file_structure numpy",
     "patch_kernels": "compiled numpy",
     "patch_checks": (
@@ -327,7 +327,7 @@ MAY_IMPORT: dict[str, str] = {
         "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
         "splits.report splits.scenes text_checksum version h5py numpy"
     ),
-    "info": "splits.bounds_scenes contents errors splits.leakage opening schema h5py numpy",
+    "info": "contents errors opening pending schema splits.bounds_scenes splits.leakage h5py numpy",
     "stores.sample_choice": (
         "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy"
     ),

@@ -156,7 +156,9 @@ def test_a_source_that_has_no_scene_of_the_file_is_told_in_one_line(tmp_path: Pa
     convert(tmp_path / "in" / "scene1-vv.npy", tmp_path / "one", vmin=14.0, vmax=24.0)
     (tmp_path / "other" / "scene12-vv.npy").write_bytes(b"no array")
     (problem,) = verify(tmp_path / "one" / "vv.h5", source=tmp_path / "other").problems
-    assert problem.message.startswith("the source has not the one scene scene1 of the file; is it another one? Broken: ")
+    assert problem.message.startswith(
+        "the source has not the one scene scene1 of the file; is it another one? Broken: "
+    )
     assert "scene12-vv.npy: expected a .npy" in problem.message
 
 
