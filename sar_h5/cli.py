@@ -86,7 +86,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt) as error:
         notes = getattr(error.__cause__ or error, "__notes__", None)
         kept = " ".join(notes or ["unfinished results were removed, nothing half-made is left"])
-        _refuse(f"interrupted; {kept}")
+        _refuse(f"interrupted; {kept[:1].lower()}{kept[1:]}")
     except BrokenPipeError:
         # The reader of standard output has gone; Python would complain once more while flushing at exit.
         sys.stdout = None

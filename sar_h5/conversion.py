@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sar_h5.conversion_record import WITHOUT_EFFECT, Undertaking
-from sar_h5.errors import BadSource, BadSourceError, CannotResumeError, OutputError, OutputExistsError
+from sar_h5.errors import BadSource, BadSourceError, CannotResumeError, OutputError, OutputExistsError, SettingError
 from sar_h5.file_maker import FileMaker
 from sar_h5.finished_file import keep_finished
 from sar_h5.forecasts.fit_check import check_fit
@@ -146,6 +146,7 @@ def run_conversion(
     """Convert sources as the settings say; see :func:`convert` for results and errors."""
     with_bounds = settings.given_bounds is None and settings.bounds_file is None
     inventory = discover(sources, settings.polarizations, with_bounds=with_bounds)
+    _check_patch_size(inventory, settings)
     return convert_inventory(inventory, sources, out, settings, progress=progress)
 
 
@@ -196,6 +197,19 @@ def convert_inventory(
     order = [job.polarization for job in jobs]
     in_order = sorted([*kept, *files], key=lambda file: order.index(file.polarization))
     return ConversionSummary(tuple(in_order), tuple(_all_broken(inventory, jobs)))
+
+
+def _check_patch_size(inventory: Inventory, settings: ConvertSettings) -> None:
+    """Refuse patches that no scene holds: then the setting is wrong, and none of the sources is broken."""
+    grid = settings.grid
+    sizes = [(scene.info.height, scene.info.width) for scenes in inventory.rasters.values() for scene in scenes]
+    if not sizes or inventory.broken or any(inventory.shards.values()) or any(grid.count(*size) for size in sizes):
+        return
+    height, width = max(sizes, key=lambda size: (min(size), max(size)))
+    raise SettingError(
+        f"no scene holds a patch of {grid.patch_size} x {grid.patch_size} (the largest has {height} x {width}); choose "
+        "a smaller --patch-size"
+    )
 
 
 def _make_files(

@@ -14,6 +14,7 @@ from sar_h5 import schema
 from sar_h5.contents import find_patches, read_columns, split_codes
 from sar_h5.errors import FormatError
 from sar_h5.opening import name_damage, open_as_it_is
+from sar_h5.pending import tell_unfinished
 from sar_h5.recovered_count import RecoveredCount
 from sar_h5.schema import FileSettings
 from sar_h5.splits.bounds_scenes import scenes_outside_train
@@ -151,8 +152,10 @@ def read_info(path: str | Path, *, splits: bool = True) -> FileInfo:
 
     Raises:
         SourceError: where it is not there.
-        FormatError: where it is not a file of this package, or damaged.
+        FormatError: where it is not a file of this package, not finished, or damaged.
     """
+    if unfinished := tell_unfinished(Path(path)):
+        raise FormatError(f"{path}: expected a finished file, found {unfinished}")
     with name_damage(path):
         return _read_info(path, splits=splits)
 

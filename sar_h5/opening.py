@@ -12,7 +12,7 @@ import hdf5plugin  # noqa: F401 - registers the Blosc filter with HDF5
 from sar_h5.errors import FormatError, SarH5Error, SourceError
 from sar_h5.file_objects import check_objects
 from sar_h5.heap_guard import GuardedFile, find_heap_damage
-from sar_h5.superblock import read_superblock
+from sar_h5.superblock import read_superblock, tell_cut, tell_foreign
 
 
 def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
@@ -43,7 +43,7 @@ def open_file(path: str | Path, *, kept: bool = False) -> h5py.File:
                 break
     if _BEING_WRITTEN in str(reason):
         return _open_while_written(path)
-    raise FormatError(f"{path}: expected an HDF5 file, found one that HDF5 cannot open: {reason}") from reason
+    raise FormatError(f"{path}: expected an HDF5 file, found {_tell_found(path, reason)}") from reason
 
 
 @contextlib.contextmanager
@@ -112,6 +112,17 @@ def _check_heap(path: str | Path) -> None:
         )
 
 
+def _tell_found(path: str | Path, reason: Exception | None) -> str:
+    """Say what a file is that HDF5 cannot open."""
+    with contextlib.suppress(OSError):
+        if foreign := tell_foreign(path):
+            return foreign
+        # Only where HDF5 says so, too: it has proved by its checksum what is said of the end.
+        if _CUT in str(reason) and (cut := tell_cut(path)):
+            return f"one that is cut short: {cut}"
+    return f"one that HDF5 cannot open: {reason}"
+
+
 def _open_while_written(path: str | Path) -> h5py.File:
     """Open a file that a process in SWMR mode writes to; HDF5 lets nobody read along with others."""
     try:
@@ -132,6 +143,9 @@ DAMAGE = (
 
 _RETRIED = ("flag values don't match", "unable to lock file")
 """How HDF5 refuses a way of locking where another one may do."""
+
+_CUT = "truncated file"
+"""How HDF5 refuses a file that ends before it should."""
 
 _BEING_WRITTEN = "already open for write"
 """How HDF5 refuses a file whose writer has not closed it, in the file's own words."""

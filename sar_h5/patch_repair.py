@@ -170,8 +170,9 @@ class PatchRepair:
         if missing.any():
             names = sorted({str(self._found.scenes["name"][scene]) for scene in self._scenes_of(missing)})
             broken = "".join(f"\n  {item}" for item in converted.broken)
+            verb = "is" if missing.sum() == 1 else "are"
             raise SourceError(
-                f"{_patches(missing)} of {self._path} are not in the source (scenes {shorten(names)}); name the "
+                f"{_patches(missing)} of {self._path} {verb} not in the source (scenes {shorten(names)}); name the "
                 f"sources that the file was made from, or pass --drop to leave them out{broken}"
             )
 

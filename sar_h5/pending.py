@@ -21,6 +21,13 @@ def journal_path(partial: Path) -> Path:
     return partial.with_name(partial.name + JOURNAL_SUFFIX)
 
 
+def tell_unfinished(path: Path) -> str | None:
+    """Say that a file is what a conversion has left with its journal, or is making just now; None where it is not."""
+    if path.name.endswith(PARTIAL_SUFFIX) and journal_path(path).is_file():
+        return "an unfinished conversion; sar-h5 convert ... --resume goes on with it"
+    return None
+
+
 class OutputLock:
     """The right to write one file, which ends with the process. A context manager.
 

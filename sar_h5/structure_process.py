@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 from sar_h5.file_structure import StructureReport
+from sar_h5.pending import tell_unfinished
+from sar_h5.superblock import tell_foreign
 from sar_h5.verify_report import Problem, ProblemKind
 
 LIMIT_S = 60.0
@@ -31,13 +33,25 @@ def check_structure_apart(path: str | Path) -> StructureReport:
     """Check the structure of a file; see :func:`sar_h5.structure_checks.check_structure`.
 
     Returns:
-        The report; where HDF5 does not come back in time, or brings its process down, that is its one problem.
+        The report; where HDF5 does not come back in time, or brings its process down, that is its one problem. So it is
+        where the file is not for HDF5, or not finished.
     """
+    if problem := _find_early_problem(Path(path)):
+        return StructureReport(None, (problem,))
     full = os.path.abspath(path)  # noqa: PTH100 - as it is, links and all
     limit_s = LIMIT_S + Path(path).stat().st_size / LIMIT_NBYTES_PER_S
     worker = _worker()
     with worker.lock:
         return worker.check(full, limit_s)
+
+
+def _find_early_problem(path: Path) -> Problem | None:
+    with contextlib.suppress(OSError):  # what cannot be read HDF5 refuses, too
+        if foreign := tell_foreign(path):
+            return Problem("/", ProblemKind.CORRUPT, f"expected an HDF5 file, found {foreign}")
+        if unfinished := tell_unfinished(path):
+            return Problem("/", ProblemKind.MISSING, f"expected a finished file, found {unfinished}")
+    return None
 
 
 class _Worker:

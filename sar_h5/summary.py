@@ -112,10 +112,13 @@ class FileSummary:
             *([] if self.recovered is None else [f"  places    {self.recovered}"]),
             f"  size      {_megabytes(self.nbytes)}, {self.ratio:.2f} x smaller than float32 "
             f"({_megabytes(self.float32_nbytes)})",
-            f"  speed     {self.seconds:.1f} s, {self.patches_per_second:,.0f} patches/s, "
-            f"{self.megabytes_per_second:,.0f} MB/s of source",
-            f"  digest    {self.content_digest}",
         ]
+        if self.seconds:
+            lines.append(
+                f"  speed     {self.seconds:.1f} s, {self.patches_per_second:,.0f} patches/s, "
+                f"{self.megabytes_per_second:,.0f} MB/s of source"
+            )
+        lines.append(f"  digest    {self.content_digest}")
         lines += [f"  skipped   {source}" for source in self.skipped]
         lines += [f"  note      {note}" for note in self.notes]
         return "\n".join(lines)

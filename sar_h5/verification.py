@@ -81,7 +81,8 @@ def verify(
             problems += checks.check_source(
                 path, reads, report.structure, given, numbers, ~patches.broken, threads, bar
             )
-    return VerifyReport(str(path), len(numbers), tuple(problems))
+    is_sample = len(numbers) < report.structure.count
+    return VerifyReport(str(path), len(numbers), tuple(problems), report.structure.count, seed if is_sample else None)
 
 
 def _choose(found: Structure, sample: int | None, seed: int) -> npt.NDArray[np.int64]:

@@ -47,11 +47,15 @@ class VerifyReport:
         path: the file.
         patches: how many patches were checked.
         problems: every problem, in the order of the file; empty where it is sound.
+        of_patches: how many patches the file has.
+        seed: of the choice of these; None where they are all.
     """
 
     path: str
     patches: int
     problems: tuple[Problem, ...]
+    of_patches: int = 0
+    seed: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -61,7 +65,17 @@ class VerifyReport:
     def to_dict(self) -> dict[str, object]:
         """Return all values as plain data for JSON."""
         problems = [{"place": item.place, "kind": str(item.kind), "message": item.message} for item in self.problems]
-        return {"path": self.path, "ok": self.ok, "patches": self.patches, "problems": problems}
+        counts = {"patches": self.patches, "of_patches": self.of_patches, "seed": self.seed}
+        return {"path": self.path, "ok": self.ok, **counts, "problems": problems}
+
+    def summarize(self) -> str:
+        """Return how many problems there are, in how many patches, as one line."""
+        count = len(self.problems)
+        found = f"{count:,} problem{'s' if count > 1 else ''}" if count else "no problem"
+        if self.seed is not None:
+            checked = f"{self.patches:,} of {self.of_patches:,} patches checked (seed {self.seed})"
+            return f"{self.path}: {checked}, {found}{'' if count else ' among them'}"
+        return f"{self.path}: {found}" if count else f"{self.path}: {self.patches:,} patches, {found}"
 
 
 def list_problems(problems: Sequence[Problem]) -> str:

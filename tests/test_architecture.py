@@ -226,7 +226,7 @@ MAY_IMPORT: dict[str, str] = {
         "recovered_place_checks schema text_checksum verify_report h5py numpy"
     ),
     "structure_worker": "structure_checks",
-    "structure_process": "file_structure verify_report",
+    "structure_process": "file_structure pending superblock verify_report",
     "recent_blocks": "buffers numpy",
     "intact_blocks": "block_chunks block_kernels block_windows recent_blocks numpy",
     "intact_reads": "block_chunks block_table buffers bulk_reads chunks file_structure intact_blocks numpy",
@@ -362,7 +362,7 @@ MAY_IMPORT: dict[str, str] = {
         "columns errors file_update opening schema splits.leak_checks splits.leakage splits.methods splits.planning "
         "splits.report splits.scenes text_checksum version h5py numpy"
     ),
-    "info": "contents errors opening recovered_count schema splits.bounds_scenes splits.leakage h5py numpy",
+    "info": "contents errors opening pending recovered_count schema splits.bounds_scenes splits.leakage h5py numpy",
     "stores.sample_choice": (
         "contents errors stores.file_patches stores.joined_files stores.patch_join tables.patch_table numpy"
     ),

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from sar_h5 import verify
+from sar_h5 import convert, verify
+from sar_h5.errors import SettingError, SourceError
 from sar_h5.radiometry import Bounds, scale_all_dn
 from tests.command_line import CommandLine
 from tests.conftest import make_dn, make_shards
@@ -157,7 +158,8 @@ def test_a_bad_raster_is_refused_by_name_and_skipped_on_request(
     assert verify(tmp_path / "h5" / "vv.h5", source=source).problems == ()
 
     alone = command.refuse("convert", bad, "--out", tmp_path / "other", *arguments[4:], untouched=tmp_path)
-    assert reason in alone
+    no_scene = "no scene holds a patch of 32 x 32 (the largest has 31 x 80); choose a smaller --patch-size"
+    assert (no_scene if "less than one patch" in reason else reason) in alone
 
 
 def test_a_real_single_look_complex_raster_is_refused(command: CommandLine, tmp_path: Path, real_data: Path) -> None:
@@ -175,8 +177,21 @@ def test_a_scene_smaller_than_the_default_patch_says_so(command: CommandLine, tm
     message = command.refuse(
         "convert", real_data / "BigEarthNet-S1-Example", "--out", tmp_path / "h5", untouched=tmp_path
     )
-    assert "12 sources are broken" in message
-    assert "120 x 120 pixels, less than one patch of 256 x 256" in message
+    reason = "no scene holds a patch of 256 x 256 (the largest has 120 x 120); choose a smaller --patch-size"
+    assert message == f"sar-h5: {reason}\n"
+
+
+def test_the_largest_scene_is_the_one_that_holds_the_largest_patch(tmp_path: Path) -> None:
+    for name, shape in (("a", (30, 300)), ("b", (70, 60)), ("c", (50, 55))):
+        write_raster(tmp_path / "in" / f"{name}_vv.tif", make_dn(0, shape))
+    for policy in ("fail", "skip"):
+        with pytest.raises(SettingError, match=r"no scene holds a patch of 64 x 64 \(the largest has 70 x 60\)"):
+            convert(tmp_path / "in", tmp_path / "h5", patch_size=64, on_bad_source=policy)
+    assert not (tmp_path / "h5").exists()
+    # With something else broken, each source is named.
+    (tmp_path / "in" / "d_vv.tif").write_bytes(b"no raster")
+    with pytest.raises(SourceError, match="4 sources are broken"):
+        convert(tmp_path / "in", tmp_path / "h5", patch_size=64)
 
 
 def test_a_constant_scene_among_others_and_rasters_that_share_nothing(command: CommandLine, tmp_path: Path) -> None:
@@ -204,7 +219,7 @@ def test_a_constant_scene_among_others_and_rasters_that_share_nothing(command: C
         (("--clevel", "11"), "expected a compression level from 0 to 9; found 11"),
         (("--polarization", "hh"), "found no scene of polarization hh"),
         (("--units", "db"), "uint16 pixels are digital numbers; --units db is for floats"),
-        (("--patch-size", "401"), "the scene has 400 x 600 pixels, less than one patch of 401 x 401"),
+        (("--patch-size", "401"), "no scene holds a patch of 401 x 401 (the largest has 400 x 600); choose"),
         (("--vmin", "80", "--vmax", "90"), "no vv patch is left: all 12 have less than 90% of pixels strictly inside"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sar_h5 import SARH5Dataset, convert
+from sar_h5 import SARH5Dataset, convert, verify
 from sar_h5.errors import FormatError, SettingError
 from sar_h5.opening import name_damage, open_file
 from tests.conftest import make_shards
@@ -106,3 +106,25 @@ def test_errors_of_the_package_and_interruptions_pass_as_they_are() -> None:
         with pytest.raises(type(error)) as caught, name_damage("a.h5"):
             raise error
         assert caught.value is error
+
+
+def test_what_hdf5_cannot_open_is_told_in_plain_words(path: Path) -> None:
+    content = path.read_bytes()
+    cut = f"one that is cut short: the file should have {len(content):,} bytes, it has {len(content) - 100:,}; copy it"
+    # Of a file whose account of its end is damaged itself, only HDF5's own words are true.
+    flipped = content[:30] + bytes([content[30] ^ 1]) + content[31:]
+    for damaged, expected in (
+        (b"", "an empty file (0 bytes)"),
+        (b"PK\x03\x04 and so on", "a file that is not an HDF5 file (it begins with b'PK\\x03\\x04 and')"),
+        (content[:-100], cut),
+        (flipped, "one that HDF5 cannot open: "),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError) as caught:
+            open_file(path)
+        assert f"{path}: expected an HDF5 file, found {expected}" in str(caught.value)
+        (problem,) = verify(path).problems
+        assert expected in problem.message
+        assert ("HDF5" in problem.message.partition(expected)[0].replace("an HDF5 file", "")) is (
+            damaged[1:4] == b"HDF"
+        )

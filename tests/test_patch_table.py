@@ -117,7 +117,7 @@ def test_a_condition_that_holds_for_nothing_is_refused(converted: Path, tmp_path
     ):
         select_patches(converted, "platform == 'S1B'")
     with pytest.raises(
-        SettingError, match=r"no column season .*There are patch, scene, row, col, valid_fraction, checksum, scene_name"
+        SettingError, match=r"no column season .*there are patch, scene, row, col, valid_fraction, checksum, scene_name"
     ):
         select_patches(converted, "season == 'winter'")
     with pytest.raises(SettingError, match="expected a column"):

@@ -170,7 +170,7 @@ def test_an_interruption_with_resume_says_how_to_go_on_and_keeps_what_is_finishe
     out, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert out == ""
-    kept = "What is finished so far is kept: the same command goes on from there."
+    kept = "what is finished so far is kept: the same command goes on from there."
     assert err.lstrip("\n") == f"sar-h5: interrupted; {kept}\n"
     assert names(tmp_path) == ["vv.h5.partial", "vv.h5.partial.journal"]
 

@@ -118,6 +118,7 @@ def test_a_selection_keeps_the_places_of_its_patches(made: Path, tmp_path: Path)
     name = names[scene[chosen[0]]]
     summary = export_shards(path, tmp_path / "out", where="row > 60", split="train", scene=name)
     assert (summary.patches, summary.scenes) == (len(chosen), 1)
+    assert "(1 scene) as values in 1 file, " in summary.to_text()
     (back,) = convert(tmp_path / "out", tmp_path / "again")
     np.testing.assert_array_equal(read_values(Path(back.path)), read_values(path)[chosen])
     with h5py.File(back.path) as file:

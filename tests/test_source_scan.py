@@ -207,6 +207,33 @@ def test_too_little_disk_or_memory_is_a_problem(tmp_path: Path, monkeypatch: pyt
     assert "this process may have 1 MB" in memory
 
 
+def test_a_directory_that_convert_could_not_write_to_is_a_problem(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    make_shards(tmp_path / "in")
+    (tmp_path / "file").touch()
+    before = snapshot(tmp_path)
+    for out in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        outcome = command_line.run("scan", tmp_path / "in", "--out", out)
+        reason = (
+            f"{out}: expected a directory to write to, found {tmp_path / 'file'}, which is none; choose another --out"
+        )
+        assert outcome.code == 1
+        assert outcome.err == f"sar-h5: this cannot be converted as it is: {reason}\n"
+        assert f"problem   {reason}" in outcome.out
+        assert "expected a directory to write to" in command_line.refuse(
+            "convert", tmp_path / "in", "--out", out, untouched=tmp_path
+        )
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
+    report = scan(tmp_path / "in", out=tmp_path / "a" / "b")
+    (problem,) = report.problems
+    assert f"found {tmp_path}, where nothing can be written; choose another --out" in problem
+    assert report.to_dict()["ok"] is False
+    assert scan(tmp_path / "in", out=tmp_path / "in" / "a").ok
+    assert snapshot(tmp_path) == before
+
+
 def test_sources_without_scenes_and_settings_without_sense_are_refused(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     make_shards(tmp_path / "shards")

@@ -55,6 +55,11 @@ def test_the_text_tells_all_lines_in_order() -> None:
     ]
 
 
+def test_a_file_that_this_run_has_not_made_has_no_speed() -> None:
+    assert "speed" not in replace(VV, seconds=0.0).to_text()
+    assert replace(VV, seconds=0.0).to_dict()["patches_per_second"] == 0
+
+
 def test_skipped_sources_and_notes_come_last() -> None:
     lines = replace(VV, skipped=(BROKEN,), notes=("one", "two")).to_text().splitlines()
     assert lines[-3:] == ["  skipped   x.tiff: is empty", "  note      one", "  note      two"]

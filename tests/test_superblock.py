@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from sar_h5.superblock import Superblock, read_superblock
+from sar_h5.superblock import Superblock, read_superblock, tell_cut, tell_foreign
 
 
 @pytest.mark.parametrize("version", ["v108", "v110"])
@@ -38,3 +38,26 @@ def test_a_file_whose_writer_was_killed_is_in_use(tmp_path: Path) -> None:
 )
 def test_of_others_nothing_is_known(content: bytes) -> None:
     assert read_superblock(io.BytesIO(content)) == Superblock(None, in_use=False)
+
+
+def test_files_of_others_and_cut_ones_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    for content, expected in (
+        (b"", "an empty file (0 bytes)"),
+        (b"x" * 5000, "a file that is not an HDF5 file (it begins with b'xxxxxxxx')"),
+        (b"\x89HD", "a file that is not an HDF5 file (it begins with b'\\x89HD')"),
+    ):
+        path.write_bytes(content)
+        assert (tell_foreign(path), tell_cut(path)) == (expected, None)
+    for block_nbytes in (0, 2048):
+        with h5py.File(path, "w", libver="v110", userblock_size=block_nbytes) as file:
+            file["a"] = 1
+        assert (tell_foreign(path), tell_cut(path)) == (None, None)
+    with h5py.File(path, "w", libver="v110") as file:
+        file["a"] = range(1000)
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-1])
+    assert tell_foreign(path) is None
+    assert (
+        tell_cut(path) == f"the file should have {size:,} bytes, it has {size - 1:,}; copy it again, or convert again"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from sar_h5 import convert, verify
-from sar_h5.errors import BadSourceError, CannotResumeError, OutputError, OutputExistsError, SettingError
+from sar_h5.errors import BadSourceError, CannotResumeError, FormatError, OutputError, OutputExistsError, SettingError
+from sar_h5.info import read_info
 from sar_h5.journal import Entry, Journal
 from sar_h5.pending import PendingFile, journal_path
 from sar_h5.sources.shards import NpyShard
@@ -372,6 +374,20 @@ def test_resume_and_overwrite_exclude_each_other(shards: Path, tmp_path: Path) -
         convert(shards, tmp_path / "h5", resume=True, overwrite=True)
 
 
+def test_an_unfinished_file_is_told_from_a_damaged_one(rasters: Path, tmp_path: Path, interrupt: Interruption) -> None:
+    interrupt.after(1, rasters, tmp_path / "h5", patch_size=64, stride=50, polarization="vv")
+    partial = tmp_path / "h5" / "vv.h5.partial"
+    words = "expected a finished file, found an unfinished conversion; sar-h5 convert ... --resume goes on with it"
+    (problem,) = verify(partial).problems
+    assert (problem.place, problem.message) == ("/", words)
+    with pytest.raises(FormatError, match=re.escape(f"{partial}: {words}")):
+        read_info(partial)
+    # Without the journal nothing can go on with it.
+    (tmp_path / "h5" / "vv.h5.partial.journal").rename(tmp_path / "journal")
+    (problem,) = verify(partial).problems
+    assert problem.place == "/@format"
+
+
 # Finished files
 
 
@@ -411,4 +427,4 @@ def test_a_finished_file_of_anything_else_is_refused(rasters: Path, tmp_path: Pa
     shutil.copy2(rasters / "s2_vv.tif", rasters / "s7_vv.tif")
     assert "s7_vv.tif is not in it" in reason()
     (tmp_path / "h5" / "vv.h5").write_bytes(b"something else")
-    assert "one that HDF5 cannot open" in reason()
+    assert "not an HDF5 file (it begins with b'somethin')" in reason()

@@ -20,7 +20,9 @@ import pytest
 from sar_h5 import convert, verify
 from sar_h5.compression import Codec
 from sar_h5.errors import SourceError
+from tests.command_line import CommandLine
 from tests.conftest import make_shards
+from tests.damage import break_patch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,7 +56,24 @@ def test_nothing_is_said_about_a_sound_file(products: Path, tmp_path: Path, enco
         assert report.ok
         assert report.problems == ()
         assert report.patches == entry.patches
-        assert report.to_dict() == {"path": entry.path, "ok": True, "patches": entry.patches, "problems": []}
+        counts = {"patches": entry.patches, "of_patches": entry.patches, "seed": None}
+        assert report.to_dict() == {"path": entry.path, "ok": True, **counts, "problems": []}
+
+
+def test_what_a_sample_leaves_out_is_said(
+    file: Path, copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line, total = CommandLine(monkeypatch, capsys), verify(file).of_patches
+    assert total > 5
+    sampled = f"5 of {total} patches checked (seed 3)"
+    arguments = ("--sample", 5, "--seed", 3)
+    assert line.run("verify", file, *arguments).out == f"{file}: {sampled}, no problem among them\n"
+    report = json.loads(line.run("verify", file, *arguments, "--json").out)
+    assert (report["patches"], report["of_patches"], report["seed"]) == (5, total, 3)
+    assert line.run("verify", file, "--sample", total).out == f"{file}: {total} patches, no problem\n"
+    for number in range(total):
+        break_patch(copy, number)
+    assert line.run("verify", copy, *arguments).err == f"sar-h5: {copy}: {sampled}, 5 problems\n"
 
 
 def test_incompressible_patches_stored_raw_are_sound(copy: Path) -> None:

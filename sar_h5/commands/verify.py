@@ -39,11 +39,10 @@ def command(file: str, source: tuple[str, ...], sample: int | None, seed: int, j
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
     elif report.ok:
-        click.echo(f"{report.path}: {report.patches:,} patches, no problem")
+        click.echo(report.summarize())
     else:
         for problem in report.problems:
             click.echo(str(problem))
-        count = len(report.problems)
-        click.echo(f"sar-h5: {report.path}: {count:,} problem{'s' if count != 1 else ''}", err=True)
+        click.echo(f"sar-h5: {report.summarize()}", err=True)
     if not report.ok:
         sys.exit(1)

@@ -45,7 +45,8 @@ class ExportSummary:
     def to_text(self) -> str:
         """Return the lines that the command prints."""
         first = (
-            f"{self.path}: {self.patches:,} of {self.of_patches:,} patches of {self.source} ({self.scenes:,} scenes) "
-            f"as {self.pixels} in {self.files:,} files, {self.nbytes / 1e6:,.2f} MB"
+            f"{self.path}: {self.patches:,} of {self.of_patches:,} patches of {self.source} ({self.scenes:,} "
+            f"scene{'s' if self.scenes != 1 else ''}) as {self.pixels} in {self.files:,} "
+            f"file{'s' if self.files != 1 else ''}, {self.nbytes / 1e6:,.2f} MB"
         )
         return "\n".join([first, *(f"  {note}" for note in self.notes)])

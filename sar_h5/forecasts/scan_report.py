@@ -106,6 +106,7 @@ class ScanReport:
         broken: what cannot be used, and why.
         notes: what else a user may want to know.
         out: the directory whose disk was looked at.
+        out_problem: why nothing can be written there; empty where nothing speaks against it.
         free_nbytes: how much is free there.
         memory_limit_nbytes: how much memory this process may have, or None where nothing tells.
         threads: how many are to compress and hash.
@@ -122,6 +123,7 @@ class ScanReport:
     memory_limit_nbytes: int | None
     threads: int
     seconds: float
+    out_problem: str = ""
 
     @property
     def needed_nbytes(self) -> int:
@@ -142,6 +144,7 @@ class ScanReport:
     def problems(self) -> tuple[str, ...]:
         """What stops the conversion, beside broken sources."""
         found = [f"{plan.polarization}: {problem}" for plan in self.plans for problem in plan.problems]
+        found += [self.out_problem] if self.out_problem else []
         if self.free_nbytes < self.needed_nbytes:
             found.append(
                 f"{self.out}: the results need about {self.needed_nbytes / 1e9:.3f} GB, "

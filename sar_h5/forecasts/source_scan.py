@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -124,6 +125,7 @@ def scan(
         broken=tuple(broken),
         notes=(*inventory.notes, *_existing(Path(out), inventory.polarizations)),
         out=str(out),
+        out_problem=_find_out_problem(Path(out)),
         free_nbytes=shutil.disk_usage(_nearest_existing(Path(out))).free,
         memory_limit_nbytes=allowed_memory_nbytes(),
         threads=settings.threads,
@@ -206,6 +208,18 @@ def _plan_shards(
 
 def _nearest_existing(path: Path) -> Path:
     return next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.is_dir())
+
+
+def _find_out_problem(out: Path) -> str:
+    """Say why convert could not make its results there; empty where nothing speaks against it."""
+    there = next(path for path in (out.absolute(), *out.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        found = f"{there}, which is none"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        found = f"{there}, where nothing can be written"
+    else:
+        return ""
+    return f"{out}: expected a directory to write to, found {found}; choose another --out"
 
 
 def _existing(out: Path, polarizations: Sequence[str]) -> list[str]:

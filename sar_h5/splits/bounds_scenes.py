@@ -51,7 +51,8 @@ def _read_list(path: Path, known: frozenset[str]) -> set[str]:
         raise SettingError(f"--bounds-from {path}: expected the name of a scene in each line; found none")
     if strange := sorted(listed - known):
         raise SettingError(
-            f"--bounds-from {path}: expected scenes to convert; {_enumerate(strange)} is none. {_describe_known(known)}"
+            f"--bounds-from {path}: expected scenes to convert; {_enumerate(strange)} "
+            f"{'is' if len(strange) == 1 else 'are'} none. {_describe_known(known)}"
         )
     return listed
 

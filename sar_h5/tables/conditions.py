@@ -233,6 +233,6 @@ def _same_kind(left: Operand, right: Operand, columns: Columns) -> str:
 
 def _unknown_column(operand: Operand, known: list[str]) -> str:
     close = difflib.get_close_matches(str(operand.value)[:100], known, 1)
-    guess = f"did you mean {close[0]}? " if close else ""
+    there_are = f"did you mean {close[0]}? There are" if close else "there are"
     names = ", ".join(name if name.isidentifier() else f"`{name}`" for name in known[:60])
-    return f"where: there is no column {str(operand)[:100]}; {guess}There are {names}"
+    return f"where: there is no column {str(operand)[:100]}; {there_are} {names}"
