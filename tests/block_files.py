@@ -12,6 +12,7 @@ import numpy as np
 from sar_h5 import schema
 from sar_h5.radiometry import Bounds, scale_all_dn
 from sar_h5.schema import FileSettings
+from sar_h5.text_checksum import seal_texts
 from tests.conftest import make_dn
 from tests.patch_files import LZ4, make_lut, overwrite, write_file
 
@@ -35,6 +36,7 @@ def to_blocks(source: Path, path: Path, block_size: int, **dataset: object) -> P
         )
         new[schema.BLOCK_CHECKSUM_COLUMN.name] = checksums.astype(np.uint32)
         new[f"{schema.INDEX}/checksum"][:] = [zlib.crc32(checksums[each].astype("<u4").tobytes()) for each in grid]
+        seal_texts(new)
     return path
 
 

@@ -32,7 +32,8 @@ from tests.block_files import (
     to_blocks,
     write_both,
 )
-from tests.patch_files import make_codes, make_lut, overwrite, read_plain, write_file
+from tests.patch_files import make_codes, make_lut, read_plain, write_file
+from tests.test_shared_table import forbid_hdf5
 
 COUNT, SIZE = 11, 16
 
@@ -250,8 +251,9 @@ def test_workers_share_the_table_and_need_no_hdf5(both: tuple[Path, Path], metho
     plain, file = both
     wanted = read_plain(plain, augment=True, seed=4)
     patches = SARH5Dataset(file, augment=True, seed=4, verify="always")
-    overwrite(file, 0, bytes(8))  # the signature at the start of the file
-    loader = DataLoader(patches, 4, num_workers=1, multiprocessing_context=method, timeout=120)
+    loader = DataLoader(
+        patches, 4, num_workers=1, multiprocessing_context=method, timeout=120, worker_init_fn=forbid_hdf5
+    )
     assert torch.cat(list(loader)).numpy().tobytes() == wanted.tobytes()
 
 
