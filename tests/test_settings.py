@@ -72,7 +72,7 @@ def test_every_choice_is_accepted(accepted: dict[str, Any]) -> None:
         ({"units": "dB"}, "expected units auto, dn, linear, db; found 'dB'"),
         ({"encoding": "uint16"}, "expected encoding auto, palette, dn, float32; found 'uint16'"),
         ({"codec": "gzip"}, "expected codec fast, small, blosclz, lz4, lz4hc, zlib, zstd; found 'gzip'"),
-        ({"layout": "blocks"}, "expected layout patches; found 'blocks'"),
+        ({"layout": "rows"}, "expected layout patches, blocks; found 'rows'"),
         ({"on_bad_source": "ignore"}, "expected policy for bad sources fail, skip; found 'ignore'"),
         ({"polarizations": ("vv", "VH")}, "expected polarization vv, vh, hh, hv; found 'VH'"),
         ({"polarizations": "vv"}, "expected polarization vv, vh, hh, hv; found 'v'"),

@@ -110,6 +110,7 @@ def test_bounds_from_the_scenes_of_train_leave_nothing_to_warn_of(
     with h5py.File(out / "vv.h5") as f:
         assert len(f.attrs["bounds_scenes"]) == 3
     message = command.refuse(
-        "convert", converted.parent / "rasters", "--out", tmp_path / "x", "--bounds-from", "nobody", untouched=tmp_path
-    )
+        "convert", converted.parent / "rasters", "--out", tmp_path / "x", *patches, "--bounds-from", "nobody",
+        untouched=tmp_path,
+    )  # fmt: skip
     assert "--bounds-from nobody: expected a scene, a text file" in message

@@ -10,7 +10,7 @@ import h5py
 import hdf5plugin  # noqa: F401 - registers the Blosc filter, as plain h5py users do
 import numpy as np
 
-VOLATILE = ("uuid", "history", "software")
+VOLATILE = ("uuid", "history", "software", "texts_checksum")
 OF_LAYOUT = ("layout", "block_size")
 
 

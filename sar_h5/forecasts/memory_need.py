@@ -11,6 +11,7 @@ from sar_h5.forecasts.rounding import bytes_in_words
 from sar_h5.raster_job import expect_blocks as expect_raster_blocks
 from sar_h5.schema import UNKNOWN
 from sar_h5.settings import ConvertSettings
+from sar_h5.shared_blocks.shards import RUN_NBYTES
 from sar_h5.shared_blocks.shards import expect_blocks as expect_shard_blocks
 from sar_h5.sources.scene import RasterScene, ShardScene
 
@@ -40,7 +41,9 @@ def shards_memory(shards: Sequence[ShardScene], settings: ConvertSettings, strid
     """
     size = max((shard.patch_size for shard in shards), default=1)
     blocks = expect_shard_blocks(shards, stride, settings)
-    return conversion_memory(sum(shard.count for shard in shards), size, threads=settings.threads, blocks=blocks)
+    need = conversion_memory(sum(shard.count for shard in shards), size, threads=settings.threads, blocks=blocks)
+    is_looked_for = settings.layout == "blocks" and stride == UNKNOWN and settings.stride is None
+    return need + (RUN_NBYTES if is_looked_for else 0)
 
 
 def check_memory(needed_nbytes: int) -> None:
