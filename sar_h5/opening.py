@@ -94,12 +94,11 @@ def name_damage(path: str | Path, what: str = "a sound file") -> Iterator[None]:
 
 def _checked(file: h5py.File, path: str | Path) -> h5py.File:
     """Return a file that leads to no other one; close it where it does."""
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(file.close)
         with name_damage(path):
             check_objects(file)
-    except BaseException:
-        file.close()
-        raise
+        stack.pop_all()
     return file
 
 
